@@ -1,0 +1,52 @@
+"""Every error a user can meet: one base class, each also a standard-library error.
+
+A message is one line: what is wrong, where, what was found, what was wanted, and what to do about it.
+The command line prints ``str(error)`` and exits with status 2; any other exception is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class UniRestorerError(Exception):
+    """Base of every error that is meant for the user."""
+
+    def __str__(self) -> str:
+        return " ".join(str(argument) for argument in self.args)
+
+
+class ShapeError(UniRestorerError, ValueError):
+    """A tensor or array does not have the documented shape, dtype or value range."""
+
+
+class ConfigError(UniRestorerError, ValueError):
+    """A recipe, chain or option is wrong. ``problems`` holds every problem found, one line each."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class UnknownNameError(UniRestorerError, KeyError):
+    """A name is not known; the message lists the closest and all known names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        listed = ", ".join(names) if names else "none"
+        super().__init__(f"unknown {kind} '{name}'{hint} Known: {listed}")
+
+
+class ImageError(UniRestorerError, OSError):
+    """A file cannot be read as an image, or a result cannot be written."""
+
+
+class RegistryError(UniRestorerError, OSError):
+    """A registry is missing, damaged, locked, read-only, or of an unknown version."""
+
+
+class PluginConflictError(UniRestorerError, ValueError):
+    """Two plugins register the same name of the same kind."""

@@ -1,0 +1,51 @@
+"""Writing files so that nobody ever meets a half-written one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import ImageError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
+
+    Missing parent folders are created. Raises ``ImageError`` where ``path`` cannot be written.
+    """
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        if path.is_dir():
+            raise ImageError(f"{path}: cannot be written: it is a folder; give a file name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("xb") as file:
+            yield file
+        os.replace(part, path)
+    except ImageError:
+        raise
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written: {error.strerror or error}; choose a writable place") from error
+    finally:
+        _discard(part)
+
+
+def _discard(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:  # the folder itself is missing or unreachable, so there is nothing to remove
+        return
+
+
+def copy_bytes(source: Path, target: Path) -> None:
+    """Make ``target`` a byte-identical copy of ``source``; raises ``ImageError``."""
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{source}: cannot be read: {error.strerror or error}; check its permissions") from error
+    with atomic(target) as file:
+        file.write(data)

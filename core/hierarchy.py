@@ -1,0 +1,120 @@
+"""The tree of degradations: level 0 is ALL, then TYPE, then DEGREE (paper section 3.2), any depth and any sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ShapeError
+
+LEVEL_NAMES = ("ALL", "TYPE", "DEGREE")
+
+
+def level_names(levels: int) -> tuple[str, ...]:
+    """ALL, TYPE, DEGREE for three levels; deeper levels are numbered (LEVEL3, ...)."""
+    return tuple(LEVEL_NAMES[i] if i < len(LEVEL_NAMES) else f"LEVEL{i}" for i in range(levels))
+
+
+def normalised(dr: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``dr`` (N, D) with rows of unit Euclidean length."""
+    length = np.linalg.norm(dr, axis=1, keepdims=True)
+    return (dr / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A tree over M nodes built from N samples.
+
+    parent: (M,) int32, -1 for the root, every parent before its children.
+    level: (M,) int32, 0 for the root; every leaf is at the deepest level.
+    centroid: (M, D) float32, mean DR of the node's samples (of unit-length DRs where ``normalize``).
+    assign: (N, L) int32, the node of each training sample at each level; a row is a path from root to leaf.
+    normalize: whether DRs are scaled to unit length before distances are taken.
+    """
+
+    parent: NDArray[np.int32]
+    level: NDArray[np.int32]
+    centroid: NDArray[np.float32]
+    assign: NDArray[np.int32]
+    normalize: bool = True
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+    @cached_property
+    def depth(self) -> int:
+        """Number of levels L."""
+        return int(self.level.max()) + 1
+
+    @cached_property
+    def leaves(self) -> NDArray[np.int32]:
+        """Node numbers of the K leaves."""
+        return np.flatnonzero(self.level == self.depth - 1).astype(np.int32)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of nodes at each level, for example (1, 8, 17)."""
+        return tuple(int((self.level == level).sum()) for level in range(self.depth))
+
+    @cached_property
+    def ancestors(self) -> NDArray[np.int32]:
+        """(K, L): the node at each level above each leaf; the last column is ``leaves``."""
+        table = np.empty((len(self.leaves), self.depth), dtype=np.int32)
+        for row, leaf in enumerate(self.leaves):
+            table[row] = self.path(int(leaf))
+        return table
+
+    def path(self, node: int) -> list[int]:
+        """Nodes from the root to ``node``, both included."""
+        steps = [node]
+        while self.parent[steps[-1]] >= 0:
+            steps.append(int(self.parent[steps[-1]]))
+        return steps[::-1]
+
+    def children(self, node: int) -> NDArray[np.int32]:
+        """Node numbers of the children of ``node``."""
+        return np.flatnonzero(self.parent == node).astype(np.int32)
+
+    def assign_dr(self, dr: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The path (n, L) of each DR (n, D): from the root always to the nearest child (squared Euclidean)."""
+        points = normalised(dr) if self.normalize else dr
+        paths = np.zeros((len(points), self.depth), dtype=np.int32)
+        for level in range(1, self.depth):
+            for node in np.unique(paths[:, level - 1]):
+                rows = np.flatnonzero(paths[:, level - 1] == node)
+                options = self.children(int(node))
+                gaps = ((points[rows, None] - self.centroid[None, options]) ** 2).sum(axis=2)  # (rows, options)
+                paths[rows, level] = options[gaps.argmin(axis=1)]
+        return paths
+
+    def census(self, labels: NDArray[np.integer], count: int) -> NDArray[np.int32]:
+        """(M, count): how many training samples of each label (N,) lie in each node."""
+        table = np.zeros((len(self), count), dtype=np.int32)
+        for level in range(self.depth):
+            np.add.at(table, (self.assign[:, level], labels), 1)
+        return table
+
+    def validate(self) -> Hierarchy:
+        """Check every invariant of the class docstring; raises ``ShapeError`` naming the first broken one."""
+        nodes = len(self.parent)
+        checks: Sequence[tuple[bool, str]] = (
+            (nodes > 0 and self.parent[0] == -1 and (self.parent[1:] >= 0).all(), "node 0 is the only root"),
+            (bool((self.parent < np.arange(nodes)).all()), "every parent comes before its children"),
+            (self.level.shape == (nodes,) and self.level[0] == 0, "level is (M,) and 0 at the root"),
+            (bool((self.level[1:] == self.level[self.parent[1:]] + 1).all()), "a child is one level below its parent"),
+            (set(self.parent[1:]) == set(np.flatnonzero(self.level < self.depth - 1)), "every leaf is at the last level"),
+            (self.centroid.ndim == 2 and len(self.centroid) == nodes, "centroid is (M, D)"),
+            (bool(np.isfinite(self.centroid).all()), "centroids are finite"),
+            (self.assign.ndim == 2 and self.assign.shape[1] == self.depth, "assign is (N, L)"),
+        )
+        for holds, rule in checks:
+            if not holds:
+                raise ShapeError(f"hierarchy of {nodes} nodes breaks the rule: {rule}")
+        for level in range(1, self.depth):
+            if (self.parent[self.assign[:, level]] != self.assign[:, level - 1]).any():
+                raise ShapeError(f"hierarchy: assign at level {level} does not nest in level {level - 1}")
+        return self

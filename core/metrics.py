@@ -1,0 +1,35 @@
+"""PSNR and SSIM through torchmetrics. The convention is part of a number: RGB, 8-bit rounded, no border, full range."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from .errors import ShapeError
+
+
+def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in dB of uint8 RGB (H, W, 3) over all pixels and channels; infinite when equal."""
+    _check(image, truth)
+    if np.array_equal(image, truth):
+        return math.inf
+    return float(peak_signal_noise_ratio(_tensor(image), _tensor(truth), data_range=255.0))
+
+
+def ssim(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Structural similarity of uint8 RGB (H, W, 3), H and W at least 11: Gaussian window 11, sigma 1.5, channel mean."""
+    _check(image, truth)
+    return float(structural_similarity_index_measure(_tensor(image), _tensor(truth), data_range=255.0))
+
+
+def _tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+
+
+def _check(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
+    if image.shape != truth.shape or image.dtype != np.uint8 or truth.dtype != np.uint8:
+        raise ShapeError(f"metrics: got {image.shape} {image.dtype} and {truth.shape} {truth.dtype}, wanted two equal uint8 shapes")

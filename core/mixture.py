@@ -1,0 +1,145 @@
+"""The trained mixture: estimate the degradation of an image, choose a node of the tree, provide its expert."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .catalogue import Catalogue, validate_config
+from .contracts import SizeRequirement, Store
+from .errors import UnknownNameError
+from .hierarchy import Hierarchy
+from .models import load_extractor, load_hierarchy, load_routers
+from .weights import unpack
+
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is wrong with an image, and who shall mend it.
+
+    node: number of the chosen node. path: node names from the root to it. task: damage type of the likeliest leaf.
+    leaves, levels, types: probabilities by name. alternatives: other nodes with their probability, best first.
+    """
+
+    node: int
+    path: tuple[str, ...]
+    task: str
+    leaves: Mapping[str, float]
+    levels: Mapping[str, float]
+    types: Mapping[str, float]
+    alternatives: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A ready network, the sizes it accepts, whether it is the identity, and its node's name."""
+
+    module: nn.Module
+    size: SizeRequirement
+    identity: bool
+    name: str
+
+
+class Mixture:
+    """A model of a registry. Experts are read when first needed and kept up to ``cache_bytes`` (least recently used go)."""
+
+    def __init__(
+        self, store: Store, catalogue: Catalogue, model: str = "default", cache_bytes: int = 256 * 2**20
+    ) -> None:
+        """Raises ``RegistryError`` when the store has no such model or a part of it is damaged."""
+        self._store, self._catalogue, self._cache_bytes = store, catalogue, cache_bytes
+        ties = store.read("models", model).attributes
+        self._experts = str(ties["experts"])
+        self.hierarchy, self.node_names, self._node_types, self.level_names = load_hierarchy(store, ties["hierarchy"])
+        self.extractor = load_extractor(store, catalogue, ties["extractor"])
+        self.routers = load_routers(store, ties["routers"], self.hierarchy)
+        self._cache: OrderedDict[int, Expert] = OrderedDict()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Damage types that an instruction may name."""
+        return tuple(sorted({self._node_types[leaf] for leaf in self.hierarchy.leaves}))
+
+    def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
+        """Instruction mask (M,): the nodes below the root made of the named damage types. Raises ``UnknownNameError``."""
+        for task in tasks:
+            if task not in self.tasks:
+                raise UnknownNameError("task", task, self.tasks)
+        below = self.hierarchy.level > 0
+        mask: NDArray[np.bool_] = below & np.isin(np.array(self._node_types), list(tasks))
+        return mask
+
+    @torch.inference_mode()
+    def estimate(self, image: Tensor, allowed: NDArray[np.bool_] | None = None) -> Estimate:
+        """Route ``image`` (1, 3, H, W) in [0, 1]; only its centre crop at native resolution is looked at."""
+        dr = self.extractor(image)
+        out = self.routers(dr, allowed=None if allowed is None else torch.from_numpy(allowed))
+        return self._explain(out.leaf[0].numpy(), out.level[0].numpy(), allowed)
+
+    def _explain(
+        self, leaf: NDArray[np.float32], level: NDArray[np.float32], allowed: NDArray[np.bool_] | None
+    ) -> Estimate:
+        tree = self.hierarchy
+        choice = (leaf[:, None] * level[None, :]) * (1 if allowed is None else allowed[tree.ancestors])
+        row, column = self._top(leaf, level, choice)
+        node = int(tree.ancestors[row, column])
+        mass = np.zeros(len(tree))
+        np.add.at(mass, tree.ancestors, choice)
+        order = [int(n) for n in np.argsort(-mass, kind="stable") if n != node and mass[n] > 1e-3]
+        types: dict[str, float] = dict.fromkeys(self.tasks, 0.0)
+        for leaf_node, probability in zip(tree.leaves, leaf, strict=True):
+            types[self._node_types[leaf_node]] += float(probability)
+        return Estimate(
+            node=node,
+            path=tuple(self.node_names[n] for n in tree.path(node)),
+            task=self._node_types[tree.leaves[row]],
+            leaves={self.node_names[n]: float(p) for n, p in zip(tree.leaves, leaf, strict=True)},
+            levels={name: float(p) for name, p in zip(self.level_names, level, strict=True)},
+            types=types,
+            alternatives=tuple((self.node_names[n], float(mass[n])) for n in order[:5]),
+        )
+
+    @staticmethod
+    def _top(leaf: NDArray[np.float32], level: NDArray[np.float32], choice: NDArray[np.float32]) -> tuple[int, int]:
+        """Top-1 leaf and top-1 level (paper eq. 6); the likeliest allowed pair where an instruction forbids that node."""
+        row, column = int(leaf.argmax()), int(level.argmax())
+        if choice[row, column] > 0:
+            return row, column
+        best = np.unravel_index(int(choice.argmax()), choice.shape)
+        return int(best[0]), int(best[1])
+
+    def expert(self, node: int) -> Expert:
+        """The expert of ``node``, loaded on first use. Raises ``RegistryError`` when it is missing or damaged."""
+        if node in self._cache:
+            self._cache.move_to_end(node)
+            return self._cache[node]
+        expert = self._load(node)
+        self._cache[node] = expert
+        while len(self._cache) > 1 and sum(_bytes(e.module) for e in self._cache.values()) > self._cache_bytes:
+            self._cache.popitem(last=False)
+        return expert
+
+    def _load(self, node: int) -> Expert:
+        name = f"{self._experts}/{node}"
+        record = self._store.read("experts", name)
+        spec = self._catalogue.expert(record.attributes["arch"])
+        module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
+        if "weights" in record.arrays:
+            unpack(module, record.arrays["weights"], f"expert {name}")
+        module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node])
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+__all__ = ["IDENTITY", "Estimate", "Expert", "Hierarchy", "Mixture"]

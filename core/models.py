@@ -1,0 +1,90 @@
+"""Extractors, hierarchies and routers to and from registry records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from .catalogue import Catalogue, validate_config
+from .contracts import Record, Store
+from .errors import RegistryError
+from .hierarchy import Hierarchy
+from .recipe import fingerprint
+from .routing import Routers
+from .weights import pack, sha256, unpack
+
+
+def extractor_record(extractor: Any, name: str, config: dict[str, Any], stamp: str) -> Record:
+    """``extractor`` as a record; its fingerprint covers weights and preprocessing."""
+    weights = pack(extractor)
+    digest = sha256(weights)
+    return Record(
+        {"weights": weights},
+        {
+            "arch": name,
+            "config": config,
+            "sha256": digest,
+            "fingerprint": fingerprint(name, config, digest),
+            "dim": extractor.dim,
+            "stamp": stamp,
+        },
+    )
+
+
+def load_extractor(store: Store, catalogue: Catalogue, name: str) -> Any:
+    """The extractor ``name`` in evaluation mode."""
+    record = store.read("extractors", name)
+    spec = catalogue.extractor(record.attributes["arch"])
+    extractor = spec.build(validate_config(spec.config, record.attributes["config"], f"extractor {name}"))
+    unpack(extractor, record.arrays["weights"], f"extractor {name}")
+    return extractor.eval()
+
+
+def hierarchy_record(tree: Hierarchy, attributes: dict[str, Any], census: np.ndarray[Any, Any]) -> Record:
+    """``tree`` as a record; ``attributes`` carry clusterer, config, dr_set, names and figures."""
+    arrays = {
+        "parent": tree.parent,
+        "level": tree.level.astype(np.int32),
+        "centroid": tree.centroid,
+        "assign": tree.assign,
+        "census": census,
+    }
+    return Record(arrays, {**attributes, "normalize": tree.normalize})
+
+
+def load_hierarchy(store: Store, name: str) -> tuple[Hierarchy, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The tree, its node names, the majority damage type of each node, and its level names."""
+    record = store.read("hierarchies", name)
+    arrays, attributes = record.arrays, record.attributes
+    depth = int(arrays["level"].max()) + 1
+    tree = Hierarchy(
+        parent=arrays["parent"],
+        level=arrays["level"],
+        centroid=arrays["centroid"],
+        assign=arrays.get("assign", np.zeros((0, depth), dtype=np.int32)),
+        normalize=bool(attributes["normalize"]),
+    ).validate()
+    names, types = tuple(attributes["node_names"]), tuple(attributes["node_types"])
+    if not len(names) == len(types) == len(tree):
+        raise RegistryError(f"hierarchy {name}: got {len(names)} node names, wanted {len(tree)}, one per node")
+    return tree, names, types, tuple(attributes["level_names"])
+
+
+def routers_record(routers: Routers, attributes: dict[str, Any]) -> Record:
+    """``routers`` as a record."""
+    weights = pack(routers)
+    leaves, levels = routers.ancestors.shape
+    shape = {"dim": len(routers.centre), "leaves": leaves, "levels": levels}
+    return Record({"weights": weights}, {**attributes, **shape, "sha256": sha256(weights)})
+
+
+def load_routers(store: Store, name: str, tree: Hierarchy) -> Routers:
+    """The routers ``name`` over ``tree``, in evaluation mode; raises ``RegistryError`` when they do not fit it."""
+    record = store.read("routers", name)
+    routers = Routers(int(record.attributes["dim"]), torch.from_numpy(tree.ancestors.astype(np.int64)))
+    unpack(routers, record.arrays["weights"], f"routers {name}")
+    if not np.array_equal(routers.ancestors.numpy(), tree.ancestors):
+        raise RegistryError(f"routers {name}: made for another tree; train the routers again")
+    return routers.eval()

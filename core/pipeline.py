@@ -1,0 +1,113 @@
+"""The pipeline: synthesize -> extractor -> extract -> cluster -> experts -> costs -> routers -> evaluate.
+
+Each stage reads named inputs from the registry and writes one commit (experts: one a node). A stage whose fingerprint is
+already recorded is skipped, so running a recipe again after an interruption goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogue import Catalogue
+from .contracts import Record, RecordKey, StageReport, Store
+from .recipe import Recipe, fingerprint
+from .samples import Photos, SampleSet, render
+
+
+class Watcher(Protocol):
+    """Told what the pipeline is doing; the command line shows bars."""
+
+    def __call__(self, task: str, done: int, total: int, note: str) -> None:
+        """``done`` of ``total`` units of ``task``; ``note`` is a loss or a count."""
+        ...
+
+
+def _silent(task: str, done: int, total: int, note: str) -> None:
+    """The default watcher."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage gets.
+
+    ``work``: scratch folder for rendered pixels and checkpoints, removed at the end. ``reports``: plots and tables.
+    """
+
+    recipe: Recipe
+    store: Store
+    catalogue: Catalogue
+    photos: Photos
+    work: Path
+    reports: Path
+    watch: Watcher = _silent
+
+    @property
+    def name(self) -> str:
+        """Records of this run are called like its recipe."""
+        return self.recipe.name
+
+    @cached_property
+    def data_stamp(self) -> str:
+        """Fingerprint of the photos."""
+        return fingerprint(self.photos.hashes)
+
+    def samples(self) -> SampleSet:
+        """The recorded samples."""
+        return SampleSet.from_record(self.store.read("dr_sets", self.name))
+
+    def pixels(self, samples: SampleSet) -> NDArray[np.uint8]:
+        """Rendered samples (N, 3, side, side) uint8, memory-mapped."""
+        stamp = self.store.attributes("stages", f"{self.name}.synthesize")["fingerprint"]
+        return render(samples, self.photos, self.catalogue, self.work / f"pixels-{stamp[:16]}.npy")
+
+    def stamp(self, stage: str) -> str:
+        """Recorded fingerprint of a finished stage; empty when it is not finished."""
+        key = f"{self.name}.{stage}"
+        if not self.store.exists("stages", key):
+            return ""
+        return str(self.store.attributes("stages", key)["fingerprint"])
+
+    def commit(self, stage: str, stamp: str, records: Mapping[RecordKey, Record], summary: str, figures: Mapping[str, float]) -> None:
+        """Write the stage's records and its fingerprint as one commit."""
+        report = {"summary": summary, "figures": dict(figures)}
+        done: dict[RecordKey, Record] = {("stages", f"{self.name}.{stage}"): Record({}, {"fingerprint": stamp, "report": report})}
+        self.store.write({**records, **done}, message=f"{self.name}: {summary}", author=stage)
+
+
+Stage = Callable[[Run, str], None]
+"""Does the work of a stage and commits it under the given fingerprint."""
+
+
+def run_stage(run: Run, name: str, stage: Stage, stamp: str) -> StageReport:
+    """Run ``stage`` unless ``stamp`` says that it is done; notify observers."""
+    start = time.perf_counter()
+    skipped = run.stamp(name) == stamp
+    if not skipped:
+        stage(run, stamp)
+    report = run.store.attributes("stages", f"{run.name}.{name}")["report"]
+    result = StageReport(name, report["summary"], time.perf_counter() - start, skipped, report["figures"])
+    run.catalogue.notify(result)
+    return result
+
+
+def run_pipeline(run: Run) -> list[StageReport]:
+    """Run every stage of the recipe in order; returns their reports."""
+    from .stages import STAGES
+
+    reports = []
+    stamp = run.data_stamp
+    for name, section, stage in STAGES:
+        parts = [getattr(run.recipe, key) for key in section]
+        stamp = fingerprint(name, run.recipe.seed, stamp, *parts)
+        reports.append(run_stage(run, name, stage, stamp))
+    shutil.rmtree(run.work, ignore_errors=True)
+    return reports

@@ -1,0 +1,198 @@
+"""Recipes: one YAML file says everything that a training run does. Wrong keys, values and names are reported all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+
+from .catalogue import Catalogue
+from .contracts import Config, Preset
+from .errors import ConfigError, UniRestorerError
+
+Fraction = Field(ge=0.0, le=1.0)
+
+
+class TrainingConfig(Config):
+    """One run of the training loop: AdamW, linear warm-up then cosine decay to 1 % of ``lr``, weight averaging (EMA)."""
+
+    steps: PositiveInt
+    batch: PositiveInt = 8
+    lr: PositiveFloat = 1e-3
+    warmup: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    clip: PositiveFloat = 1.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoint_every: PositiveInt = 500
+
+
+class DegradationChoice(Config):
+    """One degradation of the training mix: a preset, fields of its configuration that replace it, a share."""
+
+    preset: Preset = "in"
+    set: Mapping[str, Any] = {}
+    weight: PositiveFloat = 1.0
+
+
+class SynthesizeConfig(Config):
+    """How many samples are drawn, of which size (pixels), from which degradations; fractions of photos kept apart."""
+
+    samples: PositiveInt
+    crop: PositiveInt = 320
+    calibration: float = Field(default=0.12, gt=0, lt=0.5)
+    heldout: float = Field(default=0.06, gt=0, lt=0.5)
+    degradations: Mapping[str, DegradationChoice] = Field(min_length=1)
+
+
+class ExtractorConfig(Config):
+    """The extractor plugin, its configuration, and how it is trained."""
+
+    name: str
+    config: Mapping[str, Any] = {}
+    training: TrainingConfig | None = None
+
+
+class ClusterConfig(Config):
+    """The clusterer plugin and its configuration."""
+
+    name: str
+    config: Mapping[str, Any] = {}
+
+
+class ExpertsConfig(Config):
+    """The expert architecture, one training run per level (coarsest first), and which damage needs no network."""
+
+    name: str
+    config: Mapping[str, Any] = {}
+    identity: str = "clean"
+    identity_share: float = Field(default=0.8, gt=0.5, le=1.0)
+    patch: PositiveInt = 128
+    levels: tuple[TrainingConfig, ...] = Field(min_length=1)
+
+
+class CostsConfig(Config):
+    """How many training samples every expert is tried on (besides all calibration samples), at which patch size."""
+
+    samples: PositiveInt = 2000
+    patch: PositiveInt = 128
+
+
+class RoutersConfig(Config):
+    """Router objective and weights of its terms (paper eq. 9: alpha 0.1, beta 0.01).
+
+    ``jitter``: standard deviation of noise added to standardised DRs in training, so that routers do not learn them by heart.
+    """
+
+    objective: Literal["paper", "expected"] = "expected"
+    cost: Literal["l1", "db"] = "db"
+    alpha: float = Field(default=0.1, ge=0)
+    beta: float = Field(default=0.01, ge=0)
+    jitter: float = Field(default=0.1, ge=0)
+    training: TrainingConfig
+
+
+class Recipe(Config):
+    """A whole training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    seed: int = 0
+    synthesize: SynthesizeConfig
+    extractor: ExtractorConfig
+    cluster: ClusterConfig
+    experts: ExpertsConfig
+    costs: CostsConfig = CostsConfig()
+    routers: RoutersConfig
+
+
+def load_recipe(path: Path, catalogue: Catalogue) -> Recipe:
+    """Read and check a recipe. Raises ``ConfigError`` with one line per problem: file, line, field, what is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the recipe: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping with name, synthesize, extractor, ...; got {type(values).__name__}")
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problems += [(item["loc"], f"{item['msg']} (got {item['input']!r})") for item in error.errors()]
+    problems += _plugin_problems(values, catalogue)
+    if problems or recipe is None:
+        raise ConfigError([f"{path}:{_line(tree, loc)}: {'.'.join(map(str, loc))}: {text}" for loc, text in problems])
+    return recipe
+
+
+def fingerprint(*parts: Any) -> str:
+    """A hash of JSON-able ``parts`` (pydantic models included) that decides whether a stage is already done."""
+    dumped = [part.model_dump(mode="json") if isinstance(part, Config) else part for part in parts]
+    return hashlib.sha256(json.dumps(dumped, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[tuple[str | int, ...], str]]:
+    """Names and configurations that plugins own, checked against the catalogue, whatever else is wrong."""
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    kinds = (("extractor", catalogue.extractor), ("cluster", catalogue.clusterer), ("experts", catalogue.expert))
+    for section, find in kinds:
+        block = values.get(section)
+        if isinstance(block, dict) and isinstance(block.get("name"), str):
+            try:
+                _collect(find(block["name"]).config, block.get("config", {}), (section, "config"), problems)
+            except UniRestorerError as error:
+                problems.append(((section, "name"), str(error)))
+    synthesize = values.get("synthesize")
+    degradations = synthesize.get("degradations") if isinstance(synthesize, dict) else None
+    for name, choice in (degradations if isinstance(degradations, dict) else {}).items():
+        place = ("synthesize", "degradations", str(name))
+        try:
+            model = catalogue.synthesizer(str(name)).config
+        except UniRestorerError as error:
+            problems.append((place, str(error)))
+            continue
+        if isinstance(choice, dict):
+            _collect(model, choice.get("set", {}), (*place, "set"), problems)
+    return problems
+
+
+def _collect(
+    model: type[Config], values: Any, place: tuple[str | int, ...], problems: list[tuple[tuple[str | int, ...], str]]
+) -> None:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors():
+            if item["type"] != "missing" or place[-1] != "set":
+                problems.append(((*place, *item["loc"]), f"{item['msg']} (got {item['input']!r})"))
+
+
+def _line(tree: yaml.Node | None, loc: Sequence[str | int]) -> int:
+    """The line of the deepest part of ``loc`` that is in the file."""
+    line, node = 1, tree
+    for part in loc:
+        step = _child(node, part)
+        if step is None:
+            break
+        line, node = step
+    return line
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return key.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        item = node.value[part]
+        return item.start_mark.line + 1, item
+    return None

@@ -1,0 +1,50 @@
+"""Measure the finished model on the held-out photos' samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..evaluation import Case, Restore, gains, measure, type_accuracy, write_report
+from ..mixture import Estimate, Mixture
+from ..pipeline import Run
+from ..samples import HELDOUT, to_bytes, to_float
+
+
+def evaluate(run: Run, stamp: str) -> None:
+    """Write the evaluation report and figures; no record but the stage's own."""
+    mixture = Mixture(run.store, run.catalogue)
+    cases = list(_cases(run))
+    outcomes = measure(cases, whole(mixture))
+    write_report(run.reports / "evaluation.md", f"{run.name}: held-out photos, samples of the training mix", outcomes)
+    figures = {**{f"gain {group}": gain for group, gain in gains(outcomes).items()}, "type accuracy": type_accuracy(outcomes)}
+    damaged = [o for o in outcomes if o.kind != run.recipe.experts.identity]
+    mean = float(np.mean([o.after - o.before for o in damaged])) if damaged else 0.0
+    summary = f"{len(outcomes)} held-out samples: mean gain {mean:+.2f} dB, type found {figures['type accuracy']:.1%}"
+    run.commit("evaluate", stamp, {}, summary, figures)
+
+
+def whole(mixture: Mixture) -> Restore:
+    """Auto mode on a whole image at once, for images whose sides are multiples of what the experts need."""
+
+    @torch.inference_mode()
+    def restore(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Estimate]:
+        image = to_float(pixels[None])
+        estimate = mixture.estimate(image)
+        restored = mixture.expert(estimate.node).module(image.contiguous(memory_format=torch.channels_last))
+        return to_bytes(restored)[0].transpose(1, 2, 0), estimate
+
+    return restore
+
+
+def _cases(run: Run) -> Iterator[Case]:
+    samples = run.samples()
+    pixels = run.pixels(samples)
+    for row in samples.rows(HELDOUT):
+        kind, degree = samples.prompts.pairs[samples.prompt[row]]
+        clean = run.photos.crop(samples.image[row], samples.crop[row], samples.side)
+        group = kind if degree == "none" else f"{kind} {degree}"
+        yield Case(group, kind, np.ascontiguousarray(pixels[row].transpose(1, 2, 0)), clean)

@@ -1,0 +1,120 @@
+"""Train one expert a node, coarsest first; a child starts from its parent's weights (paper section 3.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..catalogue import validate_config
+from ..contracts import Record
+from ..hierarchy import Hierarchy
+from ..mixture import IDENTITY
+from ..models import load_hierarchy
+from ..pipeline import Run
+from ..recipe import TrainingConfig, fingerprint
+from ..samples import TRAIN, SampleSet
+from ..training.batches import PatchPairs
+from ..training.loop import fit, seeded
+from ..weights import pack, sha256, unpack
+
+
+class L1(nn.Module):
+    """Mean absolute error of the restored batch, the paper's expert loss."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, damaged: Tensor, clean: Tensor) -> Tensor:
+        """Both (B, 3, H, W) in [0, 1]."""
+        return (self.network(damaged).float() - clean).abs().mean()
+
+
+def experts(run: Run, stamp: str) -> None:
+    """Write an expert for every node; each is one commit, so an interrupted run keeps those that are finished."""
+    tree, names, types, _ = load_hierarchy(run.store, run.name)
+    census = run.store.read("hierarchies", run.name).arrays["census"]
+    samples = run.samples()
+    identity = run.recipe.experts.identity
+    clean = np.array([kind == identity for kind, _ in samples.prompts.pairs])
+    share = census[:, clean].sum(1) / np.maximum(census.sum(1), 1)
+    trained = 0
+    for node in range(len(tree)):
+        run.watch("experts", node, len(tree), names[node])
+        if share[node] >= run.recipe.experts.identity_share:
+            _write_identity(run, node, stamp)
+        else:
+            _train(run, tree, node, names[node], samples, stamp)
+            trained += 1
+    run.watch("experts", len(tree), len(tree), "done")
+    summary = f"{trained} experts trained ({run.recipe.experts.name}), {len(tree) - trained} identity, tree {tree.sizes}"
+    run.commit("experts", stamp, {}, summary, {"experts": len(tree)})
+
+
+def training_of(run: Run, level: int) -> TrainingConfig:
+    """The training section of a level; the last one also serves deeper levels."""
+    levels = run.recipe.experts.levels
+    return levels[min(level, len(levels) - 1)]
+
+
+def _done(run: Run, key: str, mark: str) -> bool:
+    return run.store.exists("experts", key) and run.store.attributes("experts", key)["stamp"] == mark
+
+
+def _write_identity(run: Run, node: int, stamp: str) -> None:
+    key, mark = f"{run.name}/{node}", fingerprint(stamp, node)
+    if not _done(run, key, mark):
+        attributes = {"arch": IDENTITY, "config": {}, "sha256": None, "steps": 0, "parent": None, "metrics": {}, "stamp": mark}
+        run.store.write({("experts", key): Record({}, attributes)}, message=f"expert {key}: identity", author="experts")
+
+
+def _train(run: Run, tree: Hierarchy, node: int, label: str, samples: SampleSet, stamp: str) -> None:
+    key, mark = f"{run.name}/{node}", fingerprint(stamp, node)
+    if _done(run, key, mark):
+        return
+    section, config = run.recipe.experts, training_of(run, int(tree.level[node]))
+    spec = run.catalogue.expert(section.name)
+    settings = validate_config(spec.config, section.config, "experts.config")
+    network = seeded(lambda: spec.build(settings), run.recipe.seed)
+    parent = _parent(run, tree, node)
+    if parent is not None:
+        unpack(network, run.store.read("experts", parent).arrays["weights"], f"expert {parent}")
+    members = np.flatnonzero((tree.assign[:, tree.level[node]] == node) & (samples.split == TRAIN))
+    batches = PatchPairs(
+        samples,
+        run.pixels(samples),
+        run.photos,
+        members,
+        patch=section.patch,
+        batch=config.batch,
+        seed=run.recipe.seed + 1000 * (node + 1),
+    )
+    objective = L1(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    losses: list[float] = []
+
+    def watch(step: int, steps: int, loss: float) -> None:
+        losses.append(loss)
+        run.watch(f"expert {node} {label}", step, steps, f"L1 {np.mean(losses[-10:]):.4f}")
+
+    fit(objective, batches, config, checkpoint=run.work / f"expert-{mark[:16]}.safetensors", progress=watch)
+    weights = pack(network)
+    attributes = {
+        "arch": spec.name,
+        "config": settings.model_dump(mode="json"),
+        "sha256": sha256(weights),
+        "steps": config.steps,
+        "parent": parent,
+        "metrics": {"samples": len(members)},
+        "stamp": mark,
+    }
+    message = f"expert {key}: {label}, {config.steps} steps on {len(members)} samples"
+    run.store.write({("experts", key): Record({"weights": weights}, attributes)}, message=message, author="experts")
+
+
+def _parent(run: Run, tree: Hierarchy, node: int) -> str | None:
+    """Record name of the parent's expert; None for the root and below an identity."""
+    if tree.parent[node] < 0:
+        return None
+    key = f"{run.name}/{tree.parent[node]}"
+    return None if run.store.attributes("experts", key)["arch"] == IDENTITY else key

@@ -1,0 +1,100 @@
+"""Train both routers on (DR, cost row) pairs, in seconds, and tie everything into a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..contracts import Record
+from ..errors import RegistryError
+from ..hierarchy import Hierarchy
+from ..models import load_hierarchy, routers_record
+from ..pipeline import Run
+from ..recipe import RoutersConfig
+from ..routing import RouterObjective, Routers
+from ..training.loop import fit, seeded
+
+FLOOR = 1e-5  # squared error below which an image counts as equally good: 50 dB
+
+
+def routers(run: Run, stamp: str) -> None:
+    """Write the routers and the model record."""
+    tree, _, types, _ = load_hierarchy(run.store, run.name)
+    samples, section = run.samples(), run.recipe.routers
+    if samples.dr is None:
+        raise RegistryError(f"dr_sets/{run.name}: has no DRs yet; run the extract stage first")
+    table = run.store.read("costs", run.name).arrays
+    rows = table["sample"]
+    cost = scaled_cost(table["l1"], table["mse"], section)
+    network = seeded(lambda: new_routers(tree, samples.dr), run.recipe.seed)
+    centre = tree.centroid[tree.assign[rows, -1]]
+    batches = CostBatches(network, samples.dr[rows], cost, centre, section, run.recipe.seed)
+    checkpoint = run.work / f"routers-{stamp[:16]}.safetensors"
+    watch = lambda step, steps, loss: run.watch("routers", step, steps, f"loss {loss:.3f}")  # noqa: E731
+    fit(RouterObjective(network, section), batches, section.training, checkpoint=checkpoint, progress=watch)
+    chosen = choose(network, samples.dr[rows])
+    gap = float((cost[np.arange(len(rows)), chosen] - cost.min(1)).mean())
+    record = routers_record(network, {"config": section.model_dump(mode="json"), "losses": {"regret": gap}})
+    ties = {
+        "extractor": run.name,
+        "hierarchy": run.name,
+        "experts": run.name,
+        "routers": run.name,
+        "tasks": sorted({types[leaf] for leaf in tree.leaves}),
+        "version": 1,
+        "provenance": {"recipe": run.recipe.model_dump(mode="json"), "photos": run.data_stamp},
+    }
+    records = {("routers", run.name): record, ("models", "default"): Record({}, ties)}
+    summary = f"trained for {section.training.steps} steps ({section.objective}); mean regret {gap:.3f} ({section.cost})"
+    run.commit("routers", stamp, records, summary, {"regret": gap})
+
+
+def scaled_cost(l1: NDArray[np.float32], mse: NDArray[np.float32], section: RoutersConfig) -> NDArray[np.float32]:
+    """(n, M) cost: ``l1`` as it is, or ``db``, the PSNR lost against 50 dB in units of 10 dB."""
+    return l1 if section.cost == "l1" else np.log10(np.maximum(mse, FLOOR) / FLOOR).astype(np.float32)
+
+
+def new_routers(tree: Hierarchy, dr: NDArray[np.float32]) -> Routers:
+    """Untrained routers that standardise with the statistics of ``dr`` (N, D)."""
+    network = Routers(dr.shape[1], torch.from_numpy(tree.ancestors.astype(np.int64)))
+    network.centre.copy_(torch.from_numpy(dr.mean(0)))
+    network.spread.copy_(torch.from_numpy(dr.std(0) + 1e-6))
+    return network
+
+
+class CostBatches:
+    """Batch number -> (dr, cost, centre, leaf noise, level noise), the arguments of ``RouterObjective``."""
+
+    def __init__(
+        self,
+        network: Routers,
+        dr: NDArray[np.float32],
+        cost: NDArray[np.float32],
+        centre: NDArray[np.float32],
+        section: RoutersConfig,
+        seed: int,
+    ) -> None:
+        self.dr, self.cost, self.centre = torch.from_numpy(dr), torch.from_numpy(cost), torch.from_numpy(centre)
+        self.jitter = section.jitter * network.spread.clone()
+        self.shape = tuple(network.ancestors.shape)
+        self.batch, self.seed = section.training.batch, seed
+
+    def __call__(self, number: int) -> tuple[Tensor, ...]:
+        """The batch ``number``."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        rows = torch.randint(len(self.dr), (self.batch,), generator=generator)
+        dr = self.dr[rows]
+        dr = dr + self.jitter * torch.randn(dr.shape, generator=generator)
+        leaves, levels = self.shape
+        noise = torch.randn(self.batch, leaves + levels, generator=generator)
+        return dr, self.cost[rows], self.centre[rows], noise[:, :leaves], noise[:, leaves:]
+
+
+@torch.inference_mode()
+def choose(network: Routers, dr: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Node (n,) chosen for each DR (n, D): ancestor of the top-1 leaf at the top-1 level."""
+    out = network(torch.from_numpy(dr))
+    nodes: NDArray[np.int64] = network.ancestors[out.leaf.argmax(1), out.level.argmax(1)].numpy()
+    return nodes

@@ -1,0 +1,30 @@
+"""Draw the training samples: photos, crops, degradations and their parameters. No pixels are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalogue import Catalogue, validate_config
+from ..pipeline import Run
+from ..recipe import DegradationChoice
+from ..samples import draw, split_photos
+
+
+def synthesize(run: Run, stamp: str) -> None:
+    """Write the DR set (without DRs yet)."""
+    config = run.recipe.synthesize
+    choices = [
+        (name, resolve(run.catalogue, name, choice), choice.weight) for name, choice in config.degradations.items()
+    ]
+    split = split_photos(len(run.photos.names), config.calibration, config.heldout, run.recipe.seed)
+    samples = draw(run.catalogue, choices, run.photos, split, config.samples, config.crop, run.recipe.seed)
+    summary = f"{len(samples)} samples of {len(run.photos.names)} photos, {len(choices)} types, {len(samples.prompts.pairs)} prompts"
+    run.commit("synthesize", stamp, {("dr_sets", run.name): samples.to_record()}, summary, {"samples": len(samples)})
+
+
+def resolve(catalogue: Catalogue, name: str, choice: DegradationChoice) -> Mapping[str, Any]:
+    """The preset of a degradation with the recipe's fields put over it, as JSON values."""
+    spec = catalogue.synthesizer(name)
+    values = {**spec.presets[choice.preset].model_dump(mode="json"), **choice.set}
+    return validate_config(spec.config, values, f"synthesize.degradations.{name}.set").model_dump(mode="json")

@@ -1,0 +1,183 @@
+"""Large images in tiles with feathered seams; memory grows with the width of the image, not with its area.
+
+Along each axis equal tiles of ``tile`` pixels are spread so that neighbours share at least ``overlap`` pixels. They
+are blended over a band of ``overlap // 2`` pixels in the middle of what they share; the quarter of the overlap on
+either side is context only, so a network that looks no further than that gives the same result tiled and whole. The
+weights of a row and of a column are multiples of 1/1024 and sum to exactly 1: nothing has to be divided afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .contracts import SizeRequirement
+from .errors import ConfigError, ShapeError
+
+Network = Callable[[Tensor], Tensor]
+"""(1, 3, h, w) -> (1, 3, h, w), float32."""
+
+_STEPS = 1024  # weights are multiples of 1/1024: exact in float32, and so is the sum of two
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis: it reads ``start:stop`` and adds to ``low:high`` with ``weight`` (high - low,)."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+    weight: Tensor
+
+
+def spans(length: int, tile: int | None, overlap: int, multiple: int = 1) -> tuple[Span, ...]:
+    """The tiles along an axis of ``length`` pixels; one span where it fits in a tile or ``tile`` is None.
+
+    ``tile`` is rounded up to ``multiple``. Raises ``ConfigError`` unless 0 <= overlap <= tile / 3 and tile >= 1.
+    """
+    if tile is None:
+        return (Span(0, length, 0, length, torch.ones(length)),)
+    if tile < 1 or not 0 <= 3 * overlap <= tile:
+        raise ConfigError(f"tile {tile} with overlap {overlap}: wanted tile >= 1 and 0 <= overlap <= tile / 3")
+    tile = -(-tile // multiple) * multiple
+    if length <= tile:
+        return (Span(0, length, 0, length, torch.ones(length)),)
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = [index * (length - tile) // (count - 1) for index in range(count)]
+    band = overlap // 2
+    seams = [(left + tile + right) // 2 - band // 2 for left, right in pairwise(starts)]
+    return tuple(
+        _span(start, tile, seams[index - 1] if index else None, seams[index] if index < count - 1 else None, band)
+        for index, start in enumerate(starts)
+    )
+
+
+def _span(start: int, tile: int, before: int | None, after: int | None, band: int) -> Span:
+    """The tile at ``start`` that fades in over ``band`` pixels from ``before`` and out from ``after``."""
+    low = start if before is None else before
+    high = start + tile if after is None else after + band
+    weight = torch.ones(high - low)
+    ramp = _ramp(band)
+    if before is not None:
+        weight[:band] = ramp
+    if after is not None and band:
+        weight[-band:] = 1 - ramp
+    return Span(start, start + tile, low, high, weight)
+
+
+def _ramp(band: int) -> Tensor:
+    """(band,) rising weights strictly between 0 and 1, multiples of 1/1024."""
+    return ((torch.arange(band) + 0.5) / max(band, 1) * _STEPS).round() / _STEPS
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """The tiles of one image: every row span with every column span."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+
+def plan(height: int, width: int, size: SizeRequirement, tile: int | None = 512, overlap: int = 64) -> TilePlan:
+    """Tiles for an image of ``height`` x ``width`` pixels; ``tile`` None means in one piece. Raises ``ConfigError``."""
+    if tile is not None:
+        tile = max(tile, size.minimum)
+    return TilePlan(spans(height, tile, overlap, size.multiple), spans(width, tile, overlap, size.multiple))
+
+
+def run_tiled(image: Tensor, net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64) -> Tensor:
+    """``net`` over ``image`` (1, 3, H, W) float32 in [0, 1], any H and W; result of the same shape, clamped to [0, 1].
+
+    Padded (mirrored, or the edge repeated where too small to mirror) to what ``size`` asks for, and cropped back.
+    Raises ``ShapeError`` for another shape, or where ``net`` returns another shape or values that are not finite.
+    """
+    if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != 3 or image.numel() == 0:
+        raise ShapeError(f"image is {tuple(image.shape)}, wanted (1, 3, H, W)")
+    result = torch.empty(image.shape, dtype=torch.float32)
+    tiles = plan(image.shape[2], image.shape[3], size, tile, overlap)
+    with torch.inference_mode():
+        for top, strip in _strips(tiles, lambda rows, columns: image[:, :, rows, columns].float(), net, size):
+            result[0, :, top : top + strip.shape[1]] = strip.clamp_(0, 1)
+    return result
+
+
+def run_pixels(
+    pixels: NDArray[np.uint8], net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64
+) -> NDArray[np.uint8]:
+    """As ``run_tiled``, from (H, W, 3) uint8 to (H, W, 3) uint8, holding no whole image in float."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+        raise ShapeError(f"pixels are {pixels.shape} {pixels.dtype}, wanted (H, W, 3) uint8")
+
+    def read(rows: slice, columns: slice) -> Tensor:
+        return as_tensor(pixels[rows, columns])
+
+    result = np.empty(pixels.shape, dtype=np.uint8)
+    tiles = plan(pixels.shape[0], pixels.shape[1], size, tile, overlap)
+    with torch.inference_mode():
+        for top, strip in _strips(tiles, read, net, size):
+            result[top : top + strip.shape[1]] = as_pixels(strip[None])
+    return result
+
+
+def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255)
+
+
+def as_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """(1, 3, H, W) float in [0, 1] (else clamped) to (H, W, 3) uint8, rounded to the nearest."""
+    rounded = image[0].detach().mul(255).round_().clamp_(0, 255).to("cpu", torch.uint8)
+    return np.ascontiguousarray(rounded.permute(1, 2, 0).numpy())
+
+
+def _strips(
+    tiles: TilePlan, read: Callable[[slice, slice], Tensor], net: Network, size: SizeRequirement
+) -> Iterator[tuple[int, Tensor]]:
+    """(top, finished rows (3, h, W)) from top to bottom; keeps one row of tiles and one seam in memory."""
+    seam = torch.zeros(3, 0, tiles.columns[-1].high)
+    for row, below in zip(tiles.rows, (*tiles.rows[1:], None), strict=True):
+        strip = torch.zeros(3, row.high - row.low, tiles.columns[-1].high)
+        for column in tiles.columns:
+            piece = _padded(read(slice(row.start, row.stop), slice(column.start, column.stop)), net, size)[0]
+            piece = piece[:, row.low - row.start : row.high - row.start, column.low - column.start :]
+            strip[:, :, column.low : column.high] += piece[:, :, : column.high - column.low] * column.weight
+        strip *= row.weight[:, None]
+        strip[:, : seam.shape[1]] += seam
+        finished = (row.high if below is None else below.low) - row.low
+        yield row.low, strip[:, :finished]
+        seam = strip[:, finished:].clone()
+
+
+def _padded(image: Tensor, net: Network, size: SizeRequirement) -> Tensor:
+    """``net`` on ``image`` (1, 3, h, w) padded right and below to ``size``, cropped back."""
+    height, width = image.shape[2:]
+    filled = _pad(_pad(image, 2, size), 3, size).contiguous(memory_format=torch.channels_last)
+    output = net(filled)
+    if output.shape != filled.shape:
+        raise ShapeError(f"the network made {tuple(output.shape)} of {tuple(filled.shape)}, wanted the same shape")
+    output = output[:, :, :height, :width].float().cpu()
+    if not bool(torch.isfinite(output).all()):
+        raise ShapeError(f"the network made values that are not finite of a {height} x {width} tile; use another model")
+    return output
+
+
+def _pad(image: Tensor, axis: int, size: SizeRequirement) -> Tensor:
+    length = image.shape[axis]
+    missing = -(-max(length, size.minimum) // size.multiple) * size.multiple - length
+    if not missing:
+        return image
+    sides = (0, 0, 0, missing) if axis == 2 else (0, missing, 0, 0)
+    return F.pad(image, sides, mode="reflect" if missing < length else "replicate")

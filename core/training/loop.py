@@ -1,0 +1,94 @@
+"""One loop for extractors, experts and routers, on Accelerate.
+
+Everything that depends on the step is a pure function of the step: the batch, the learning rate, the noise. So a
+checkpoint is weights, averages and the optimizer's moments, and a resumed run equals an uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..errors import UniRestorerError
+from ..recipe import TrainingConfig
+from .checkpoint import Checkpoint
+
+Batches = Callable[[int], tuple[Tensor, ...]]
+"""The batch number i of an endless stream; equal numbers give equal batches."""
+
+
+class Progress(Protocol):
+    """Told how a run goes; the command line shows a bar."""
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        """``step`` of ``steps`` are done; ``loss`` is that of the last one."""
+        ...
+
+
+class DivergedError(UniRestorerError, ArithmeticError):
+    """The loss became infinite or not a number."""
+
+
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """``build()`` with weights initialised from ``seed``; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(seed)
+        return build()
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Linear warm-up over ``warmup`` steps, then cosine from ``lr`` to 1 % of it at the last step."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def fit(
+    objective: nn.Module, batches: Batches, config: TrainingConfig, *, checkpoint: Path, progress: Progress | None = None
+) -> None:
+    """Train ``objective``, whose forward(*batch) is the scalar loss; afterwards it carries the averaged (EMA) weights.
+
+    An interrupted run goes on from ``checkpoint`` (a file; removed at the end). Under ``accelerate launch`` each process
+    takes its own batches. Raises ``DivergedError`` when the loss is not finite.
+    """
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    parameters = [p for p in objective.parameters() if p.requires_grad]
+    average = [p.detach().clone().to(accelerator.device) for p in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    model, optimizer = accelerator.prepare(objective, optimizer)
+    saved = Checkpoint(checkpoint, parameters, average, optimizer)
+    model.train()
+    for step in range(saved.load(), config.steps):
+        number = step * accelerator.num_processes + accelerator.process_index
+        batch = (tensor.to(accelerator.device) for tensor in batches(number))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            loss = model(*batch)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(parameters, config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        decay = min(config.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
+        if (step + 1) % 50 == 0 or step + 1 == config.steps:
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise DivergedError(f"training diverged at step {step + 1}: loss is {value}; lower lr (now {config.lr})")
+            if progress is not None and accelerator.is_main_process:
+                progress(step + 1, config.steps, value)
+        if (step + 1) % config.checkpoint_every == 0 and accelerator.is_main_process:
+            saved.save(step + 1)
+    with torch.no_grad():
+        for parameter, value in zip(parameters, average, strict=True):
+            parameter.copy_(value)
+    objective.eval()
+    if accelerator.is_main_process:
+        checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Writes one model, and nothing else, as a portable zip. Equal content gives equal bytes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unirestorer.core.contracts import Record
+from unirestorer.core.errors import RegistryError
+
+from .archive import ENTRIES, ROOT_KEY, entries_digest
+from .encoding import normalise
+from .guard import registry_errors
+from .halving import halve
+from .layout import write_record, write_root
+from .names import record_path
+from .validation import check_record
+
+if TYPE_CHECKING:
+    from zarr.storage import MemoryStore
+
+    from unirestorer.core.contracts import RecordKey, Store
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_MODE = 0o644 << 16
+
+
+def export_zip(source: Store, target: Path, *, model: str, half: bool = False) -> None:
+    """Write what ``models/<model>`` needs for restoring to ``target``, one file, in place only when complete.
+
+    That is the model, its extractor, hierarchy (without ``assign``), routers and all experts of its set; no costs, DR sets
+    or stages. ``half`` stores float32 and float64 weights as float16 and adds attribute ``weights-dtype``. One record is
+    held in memory at a time. Raises ``RegistryError``.
+    """
+    target = Path(target)
+    if target.suffix.lower() != ".zip":
+        raise RegistryError(f"{target}: wanted a name ending in .zip; rename the target")
+    keys = model_records(source, model)
+    with registry_errors(str(target), "written"):
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                _write_archive(source, keys, zipfile.ZipFile(stream, "w"), half)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def model_records(source: Store, model: str) -> list[RecordKey]:
+    """Sorted keys of the records that ``models/<model>`` is made of; raises ``RegistryError`` if one is missing."""
+    parts = source.attributes("models", model)
+    keys = [("models", model), ("extractors", parts["extractor"])]
+    keys += [("hierarchies", parts["hierarchy"]), ("routers", parts["routers"])]
+    experts = [name for name in source.names("experts") if name.split("/")[0] == parts["experts"]]
+    missing = [record_path(kind, name) for kind, name in keys if not source.exists(kind, name)]
+    missing += [] if experts else [f"experts/{parts['experts']}/..."]
+    if missing:
+        raise RegistryError(f"models/{model}: needs {', '.join(missing)}, not there; run the stages that write them")
+    return sorted(keys + [("experts", name) for name in experts])
+
+
+def _write_archive(source: Store, keys: list[RecordKey], archive: zipfile.ZipFile, half: bool) -> None:
+    from zarr.storage import MemoryStore
+
+    written: set[str] = set()
+    with archive:
+        for kind, name in keys:
+            record = _prepare(source, kind, name, half)
+            memory = MemoryStore()
+            write_record(memory, kind, name, record)
+            _add_entries(archive, memory, written)
+        root = MemoryStore()
+        write_root(root, {ENTRIES: entries_digest(archive.infolist())})
+        _add_entries(archive, root, written)
+
+
+def _prepare(source: Store, kind: str, name: str, half: bool) -> Record:
+    record = source.read(kind, name)
+    if kind == "hierarchies":
+        record = replace(record, arrays={key: array for key, array in record.arrays.items() if key != "assign"})
+    if half and "weights" in record.arrays:
+        record = halve(record_path(kind, name), record)
+    ordered = Record(record.arrays, dict(sorted(record.attributes.items())))
+    ready = normalise(record_path(kind, name), ordered)
+    check_record(kind, name, ready)
+    return ready
+
+
+def _add_entries(archive: zipfile.ZipFile, memory: MemoryStore, written: set[str]) -> None:
+    for key, value in _sorted_items(memory):
+        if key not in written:
+            entry = zipfile.ZipInfo(key, date_time=_EPOCH)
+            entry.create_system, entry.external_attr = _UNIX, _MODE
+            archive.writestr(entry, value)
+            written.add(key)
+
+
+def _sorted_items(memory: MemoryStore) -> Iterator[tuple[str, bytes]]:
+    """Keys and bytes; the root's metadata, which ``write_record`` makes for none, is the last of all entries."""
+    for key, buffer in sorted(memory._store_dict.items()):
+        yield key, buffer.to_bytes()

@@ -1,0 +1,130 @@
+"""What each kind of record must hold, as data; registry/FORMAT.md says the same in prose and a test compares the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Presence = Literal["MUST", "MAY", "MUST unless `arch` is `identity`"]
+"""Whether an array has to be there."""
+
+AttributeType = Literal["string", "string or null", "integer", "object", "list", "any"]
+"""JSON type of a required attribute; ``any`` may be null."""
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array, or a family of arrays where the name has a ``<...>`` segment.
+
+    ``dtype`` is ``i4``, ``f4``, ``u1`` or ``any`` (bool, integers, floats). ``dims`` are symbols (equal symbols have equal
+    extents within a record; ``n_s`` counts the items of the synthesizer named in the array's path), digits, or a final ``...``.
+    """
+
+    name: str
+    dtype: str
+    dims: tuple[str, ...]
+    presence: Presence = "MUST"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A folder of records: ``encoding`` is their ``encoding-type``, ``segments`` the number of parts of a name."""
+
+    encoding: str
+    attributes: Mapping[str, AttributeType]
+    arrays: tuple[ArraySpec, ...] = ()
+    segments: int = 1
+    example: str = "tiny"
+
+
+_OPTIONAL_WEIGHTS = ArraySpec("weights", "u1", ("W",), "MUST unless `arch` is `identity`")
+_WEIGHTS = ArraySpec("weights", "u1", ("W",))
+
+KINDS: Mapping[str, Kind] = {
+    "dr_sets": Kind(
+        "dr_set",
+        {"images": "list", "synthesizers": "list", "prompts": "list", "extractor": "string or null", "seed": "integer"},
+        (
+            ArraySpec("dr", "f4", ("N", "D"), "MAY"),
+            ArraySpec("image", "i4", ("N",)),
+            ArraySpec("synthesizer", "i4", ("N",)),
+            ArraySpec("prompt", "i4", ("N",)),
+            ArraySpec("crop", "i4", ("N", "2")),
+            ArraySpec("params/<synth>/<field>", "any", ("n_s", "..."), "MAY"),
+        ),
+    ),
+    "extractors": Kind(
+        "extractor",
+        {"arch": "string", "config": "object", "sha256": "string or null", "fingerprint": "string", "dim": "integer"},
+        (_WEIGHTS,),
+    ),
+    "hierarchies": Kind(
+        "hierarchy",
+        {
+            "clusterer": "any",
+            "config": "object",
+            "dr_set": "string or null",
+            "normalize": "any",
+            "node_names": "list",
+            "level_names": "list",
+            "figures": "object",
+        },
+        (
+            ArraySpec("parent", "i4", ("M",)),
+            ArraySpec("level", "i4", ("M",)),
+            ArraySpec("centroid", "f4", ("M", "D")),
+            ArraySpec("assign", "i4", ("N", "L"), "MAY"),
+            ArraySpec("census", "i4", ("M", "P")),
+        ),
+    ),
+    "experts": Kind(
+        "expert",
+        {
+            "arch": "string",
+            "config": "object",
+            "sha256": "string or null",
+            "steps": "integer",
+            "parent": "string or null",
+            "metrics": "object",
+        },
+        (_OPTIONAL_WEIGHTS,),
+        segments=2,
+        example="tiny/3",
+    ),
+    "costs": Kind(
+        "costs",
+        {"dr_set": "string", "hierarchy": "string", "experts": "string"},
+        (
+            ArraySpec("l1", "f4", ("n", "M")),
+            ArraySpec("mse", "f4", ("n", "M")),
+            ArraySpec("sample", "i4", ("n",)),
+        ),
+    ),
+    "routers": Kind(
+        "routers",
+        {
+            "config": "object",
+            "sha256": "string or null",
+            "dim": "integer",
+            "leaves": "any",
+            "levels": "any",
+            "losses": "any",
+        },
+        (_WEIGHTS,),
+    ),
+    "models": Kind(
+        "model",
+        {
+            "extractor": "string",
+            "hierarchy": "string",
+            "experts": "string",
+            "routers": "string",
+            "tasks": "any",
+            "version": "any",
+            "provenance": "any",
+        },
+    ),
+    "stages": Kind("stage", {"fingerprint": "string", "report": "any"}),
+}
+"""Every kind of record by its folder."""

@@ -1,0 +1,59 @@
+"""UniRestorer: finds out what is wrong with a photo, how badly, and hands it to the right expert.
+
+Importing this package is cheap; torch is loaded when a name that needs it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unirestorer.api import Degraded, degrade, diagnose, load, restore
+    from unirestorer.core.errors import UniRestorerError
+    from unirestorer.core.images import Picture
+    from unirestorer.core.mixture import Estimate
+    from unirestorer.core.restoring import Restoration, Restorer
+
+    __version__: str
+
+_HOMES = {
+    "Degraded": "unirestorer.api",
+    "Estimate": "unirestorer.core.mixture",
+    "Picture": "unirestorer.core.images",
+    "Restoration": "unirestorer.core.restoring",
+    "Restorer": "unirestorer.core.restoring",
+    "UniRestorerError": "unirestorer.core.errors",
+    "degrade": "unirestorer.api",
+    "diagnose": "unirestorer.api",
+    "load": "unirestorer.api",
+    "restore": "unirestorer.api",
+}
+
+__all__ = [
+    "Degraded",
+    "Estimate",
+    "Picture",
+    "Restoration",
+    "Restorer",
+    "UniRestorerError",
+    "__version__",
+    "degrade",
+    "diagnose",
+    "load",
+    "restore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("unirestorer")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unirestorer' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

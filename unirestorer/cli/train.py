@@ -1,0 +1,96 @@
+"""``unirestorer train``: run a recipe, with progress bars, and print what every stage did."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unirestorer.core.contracts import StageReport
+    from unirestorer.core.pipeline import Watcher
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("train")(train)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe, for example recipes/tiny.yaml")],
+    data: Annotated[Path, typer.Option(help="folder of clean photos")],
+    registry: Annotated[Path, typer.Option(help="registry to create or continue")],
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch")] = 0,
+) -> None:
+    """Train extractor, experts and routers from clean photos. Run again after an interruption to go on."""
+    import torch
+
+    from unirestorer.core.pipeline import Run, run_pipeline
+    from unirestorer.core.recipe import load_recipe
+    from unirestorer.core.samples import load_photos
+    from unirestorer.plugins.manager import load_catalogue
+    from unirestorer.registry import open_registry
+
+    if threads:
+        torch.set_num_threads(threads)
+    catalogue = load_catalogue()
+    plan = load_recipe(recipe, catalogue)
+    photos = load_photos(data, plan.synthesize.crop)
+    store = open_registry(registry, create=True)
+    work, reports = (registry.with_name(registry.name + suffix) for suffix in (".work", ".reports"))
+    with _bars() as watch:
+        done = run_pipeline(Run(plan, store, catalogue, photos, work, reports, watch))
+    _summary(done)
+    typer.echo(f"registry: {registry}   reports: {reports}")
+
+
+@contextmanager
+def _bars() -> Iterator[Watcher]:
+    """Rich progress bars on a terminal; a line every five seconds elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, int] = {}
+
+        def watch(task: str, done: int, total: int, note: str) -> None:
+            if task not in tasks:
+                tasks[task] = int(progress.add_task(task, total=total, note=note))
+            progress.update(tasks[task], completed=done, note=note)  # type: ignore[arg-type]
+            if done >= total and task not in ("experts", "costs", "extract"):
+                progress.update(tasks[task], visible=False)  # type: ignore[arg-type]
+
+        yield watch
+
+
+def _lines() -> Watcher:
+    import time
+
+    last = {"": 0.0}
+
+    def watch(task: str, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if done >= total or now - last.get(task, 0.0) > 5:
+            last[task] = now
+            typer.echo(f"{task}: {done}/{total} {note}", err=True)
+
+    return watch
+
+
+def _summary(reports: list[StageReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "seconds", "result")
+    for report in reports:
+        table.add_row(report.stage, "done before" if report.skipped else f"{report.seconds:.1f}", report.summary)
+    Console().print(table)
