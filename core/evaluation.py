@@ -1,4 +1,4 @@
-"""Measure a model: damaged image in, restored image out, against the truth; per kind of damage, with a confusion matrix."""
+"""Measure a model: damaged image in, restored image out, against the truth; per kind of damage, with confusions."""
 
 from __future__ import annotations
 

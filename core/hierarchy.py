@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ def level_names(levels: int) -> tuple[str, ...]:
 def normalised(dr: NDArray[np.float32]) -> NDArray[np.float32]:
     """``dr`` (N, D) with rows of unit Euclidean length."""
     length = np.linalg.norm(dr, axis=1, keepdims=True)
-    return (dr / np.maximum(length, 1e-12)).astype(np.float32)
+    unit: NDArray[np.float32] = (dr / np.maximum(length, 1e-12)).astype(np.float32)
+    return unit
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,15 @@ class Hierarchy:
     def validate(self) -> Hierarchy:
         """Check every invariant of the class docstring; raises ``ShapeError`` naming the first broken one."""
         nodes = len(self.parent)
-        checks: Sequence[tuple[bool, str]] = (
+        checks: Sequence[tuple[Any, str]] = (
             (nodes > 0 and self.parent[0] == -1 and (self.parent[1:] >= 0).all(), "node 0 is the only root"),
             (bool((self.parent < np.arange(nodes)).all()), "every parent comes before its children"),
             (self.level.shape == (nodes,) and self.level[0] == 0, "level is (M,) and 0 at the root"),
             (bool((self.level[1:] == self.level[self.parent[1:]] + 1).all()), "a child is one level below its parent"),
-            (set(self.parent[1:]) == set(np.flatnonzero(self.level < self.depth - 1)), "every leaf is at the last level"),
+            (
+                set(self.parent[1:]) == set(np.flatnonzero(self.level < self.depth - 1)),
+                "every leaf is at the last level",
+            ),
             (self.centroid.ndim == 2 and len(self.centroid) == nodes, "centroid is (M, D)"),
             (bool(np.isfinite(self.centroid).all()), "centroids are finite"),
             (self.assign.ndim == 2 and self.assign.shape[1] == self.depth, "assign is (N, L)"),

@@ -43,8 +43,7 @@ READABLE = MappingProxyType(
 WRITABLE = MappingProxyType({suffix: kind for suffix, kind in READABLE.items() if kind != "GIF"})
 """Suffix -> Pillow format of what ``save`` writes."""
 
-_OPENED = (*dict.fromkeys(READABLE.values()), "MPO")  # MPO: a JPEG with further pictures behind it, as phones write
-_NAMES = ", ".join(dict.fromkeys(READABLE.values()))
+_FORMATS = tuple(dict.fromkeys(READABLE.values()))
 _FAILURES = (
     OSError,
     SyntaxError,
@@ -94,7 +93,7 @@ def load(path: str | Path) -> Picture:
     """The picture in the file ``path``; raises ``ImageError`` with one line saying what to do."""
     path = Path(path)
     _check_file(path)
-    with _decoding(path), Image.open(path, formats=_OPENED) as image:
+    with _decoding(path), Image.open(path, formats=_FORMATS) as image:
         return from_pil(image, path)
 
 
@@ -133,7 +132,7 @@ def _decoding(path: Path) -> Iterator[None]:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not an image this program can read; wanted one of {_NAMES}") from error
+        raise ImageError(f"{path}: not an image this program can read; wanted one of {', '.join(_FORMATS)}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise ImageError(f"{path}: more than {limit} megapixels; make it smaller or cut it into parts") from error
@@ -231,6 +230,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_kind(image: Image.Image, path: Path) -> None:
+    # MPO is a JPEG with further pictures behind it, as phones write: the first is the photo.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         frames = getattr(image, "n_frames", 1)
         raise ImageError(f"{path}: {frames} frames; only single images are supported yet, extract one frame first")

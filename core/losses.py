@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def uncertainty(mean: Tensor, log_variance: Tensor, centre: Tensor) -> Tensor:
-    """Negative log-likelihood of the leaf centres under N(mean, exp(log_variance) I), all (B, D); eq. 7, elementwise mean.
+    """Negative log-likelihood of leaf centres under N(mean, exp(log_variance) I), all (B, D); eq. 7, elementwise mean.
 
     The log-variance is kept within [-7, 7]; the paper names no bound, but without one the term diverges.
     """
@@ -31,8 +31,8 @@ def node_probabilities(leaf: Tensor, level: Tensor, ancestors: Tensor, nodes: in
 def gated_cost(leaf: Tensor, level: Tensor, ancestors: Tensor, cost: Tensor) -> Tensor:
     """The paper's L1 through the gate of the top-1 expert, on known costs (B, M): its gradient lowers a costly gate.
 
-    The output of the chosen expert is scaled by g / stopgrad(g) with g = p(leaf) + p(level), so the value of the loss is
-    the cost itself. Costs are centred over the experts, else every gate would only ever be pushed down.
+    The output of the chosen expert is scaled by g / stopgrad(g) with g = p(leaf) + p(level), so the value of the loss
+    is the cost itself. Costs are centred over the experts, else every gate would only ever be pushed down.
     """
     top_leaf, top_level = leaf.argmax(1), level.argmax(1)
     gate = leaf.gather(1, top_leaf[:, None]) + level.gather(1, top_level[:, None])  # (B, 1)

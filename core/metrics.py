@@ -21,9 +21,11 @@ def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 
 
 def ssim(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Structural similarity of uint8 RGB (H, W, 3), H and W at least 11: Gaussian window 11, sigma 1.5, channel mean."""
+    """Structural similarity of uint8 RGB (H, W, 3), sides at least 11: Gaussian window 11, sigma 1.5, channel mean."""
     _check(image, truth)
-    return float(structural_similarity_index_measure(_tensor(image), _tensor(truth), data_range=255.0))
+    value = structural_similarity_index_measure(_tensor(image), _tensor(truth), data_range=255.0)
+    assert isinstance(value, torch.Tensor)  # a pair only when the full map is asked for
+    return float(value)
 
 
 def _tensor(image: NDArray[np.uint8]) -> torch.Tensor:
@@ -32,4 +34,6 @@ def _tensor(image: NDArray[np.uint8]) -> torch.Tensor:
 
 def _check(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
     if image.shape != truth.shape or image.dtype != np.uint8 or truth.dtype != np.uint8:
-        raise ShapeError(f"metrics: got {image.shape} {image.dtype} and {truth.shape} {truth.dtype}, wanted two equal uint8 shapes")
+        raise ShapeError(
+            f"metrics: got {image.shape} {image.dtype} and {truth.shape} {truth.dtype}, wanted two equal uint8 shapes"
+        )

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from .catalogue import Catalogue, validate_config
 from .contracts import SizeRequirement, Store
 from .errors import UnknownNameError
-from .hierarchy import Hierarchy
 from .models import load_extractor, load_hierarchy, load_routers
 from .weights import unpack
 
@@ -49,7 +48,7 @@ class Expert:
 
 
 class Mixture:
-    """A model of a registry. Experts are read when first needed and kept up to ``cache_bytes`` (least recently used go)."""
+    """A model of a registry. Experts are read when first needed; beyond ``cache_bytes`` the least recently used go."""
 
     def __init__(
         self, store: Store, catalogue: Catalogue, model: str = "default", cache_bytes: int = 256 * 2**20
@@ -69,7 +68,7 @@ class Mixture:
         return tuple(sorted({self._node_types[leaf] for leaf in self.hierarchy.leaves}))
 
     def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
-        """Instruction mask (M,): the nodes below the root made of the named damage types. Raises ``UnknownNameError``."""
+        """Instruction mask (M,): nodes below the root of the named damage types. Raises ``UnknownNameError``."""
         for task in tasks:
             if task not in self.tasks:
                 raise UnknownNameError("task", task, self.tasks)
@@ -109,7 +108,7 @@ class Mixture:
 
     @staticmethod
     def _top(leaf: NDArray[np.float32], level: NDArray[np.float32], choice: NDArray[np.float32]) -> tuple[int, int]:
-        """Top-1 leaf and top-1 level (paper eq. 6); the likeliest allowed pair where an instruction forbids that node."""
+        """Top-1 leaf and level (paper eq. 6), or the likeliest allowed pair if an instruction forbids that node."""
         row, column = int(leaf.argmax()), int(level.argmax())
         if choice[row, column] > 0:
             return row, column
@@ -140,6 +139,3 @@ class Mixture:
 
 def _bytes(module: nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in module.parameters())
-
-
-__all__ = ["IDENTITY", "Estimate", "Expert", "Hierarchy", "Mixture"]

@@ -1,7 +1,7 @@
 """The pipeline: synthesize -> extractor -> extract -> cluster -> experts -> costs -> routers -> evaluate.
 
-Each stage reads named inputs from the registry and writes one commit (experts: one a node). A stage whose fingerprint is
-already recorded is skipped, so running a recipe again after an interruption goes on where it stopped.
+Each stage reads named inputs from the registry and writes one commit (experts: one a node). A stage whose fingerprint
+is already recorded is skipped, so running a recipe again after an interruption goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .catalogue import Catalogue
 from .contracts import Record, RecordKey, StageReport, Store
 from .recipe import Recipe, fingerprint
 from .samples import Photos, SampleSet, render
+from .training.loop import Progress
 
 
 class Watcher(Protocol):
@@ -65,7 +66,7 @@ class Run:
         return SampleSet.from_record(self.store.read("dr_sets", self.name))
 
     def pixels(self, samples: SampleSet) -> NDArray[np.uint8]:
-        """Rendered samples (N, 3, side, side) uint8, memory-mapped."""
+        """Rendered samples (N, 3, side, side) uint8, in memory."""
         stamp = self.store.attributes("stages", f"{self.name}.synthesize")["fingerprint"]
         return render(samples, self.photos, self.catalogue, self.work / f"pixels-{stamp[:16]}.npy")
 
@@ -76,11 +77,22 @@ class Run:
             return ""
         return str(self.store.attributes("stages", key)["fingerprint"])
 
-    def commit(self, stage: str, stamp: str, records: Mapping[RecordKey, Record], summary: str, figures: Mapping[str, float]) -> None:
+    def losses(self, task: str) -> Progress:
+        """Progress of a training run that reports to the watcher."""
+        return lambda step, steps, loss: self.watch(task, step, steps, f"loss {loss:.4f}")
+
+    def commit(
+        self,
+        stage: str,
+        stamp: str,
+        records: Mapping[RecordKey, Record],
+        summary: str,
+        figures: Mapping[str, float],
+    ) -> None:
         """Write the stage's records and its fingerprint as one commit."""
-        report = {"summary": summary, "figures": dict(figures)}
-        done: dict[RecordKey, Record] = {("stages", f"{self.name}.{stage}"): Record({}, {"fingerprint": stamp, "report": report})}
-        self.store.write({**records, **done}, message=f"{self.name}: {summary}", author=stage)
+        done = Record({}, {"fingerprint": stamp, "report": {"summary": summary, "figures": dict(figures)}})
+        everything = {**records, ("stages", f"{self.name}.{stage}"): done}
+        self.store.write(everything, message=f"{self.name}: {summary}", author=stage)
 
 
 Stage = Callable[[Run, str], None]

@@ -1,4 +1,4 @@
-"""Recipes: one YAML file says everything that a training run does. Wrong keys, values and names are reported all at once."""
+"""Recipes: one YAML file says all that a training run does. Wrong keys, values and names are reported all at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fraction = Field(ge=0.0, le=1.0)
 
 
 class TrainingConfig(Config):
-    """One run of the training loop: AdamW, linear warm-up then cosine decay to 1 % of ``lr``, weight averaging (EMA)."""
+    """One run of the training loop: AdamW, linear warm-up, cosine decay to 1 % of ``lr``, weight averaging (EMA)."""
 
     steps: PositiveInt
     batch: PositiveInt = 8
@@ -86,7 +86,7 @@ class CostsConfig(Config):
 class RoutersConfig(Config):
     """Router objective and weights of its terms (paper eq. 9: alpha 0.1, beta 0.01).
 
-    ``jitter``: standard deviation of noise added to standardised DRs in training, so that routers do not learn them by heart.
+    ``jitter``: deviation of noise added to standardised DRs in training, so that routers do not learn them by heart.
     """
 
     objective: Literal["paper", "expected"] = "expected"
@@ -121,7 +121,9 @@ def load_recipe(path: Path, catalogue: Catalogue) -> Recipe:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: a recipe is a mapping with name, synthesize, extractor, ...; got {type(values).__name__}")
+        raise ConfigError(
+            f"{path}: a recipe is a mapping with name, synthesize, extractor, ...; got {type(values).__name__}"
+        )
     problems: list[tuple[tuple[str | int, ...], str]] = []
     recipe = None
     try:

@@ -103,6 +103,11 @@ class Restorer:
         """What is wrong with ``picture``, among ``tasks`` if any are named; raises ``UnknownNameError``."""
         return self.mixture.estimate(centre(picture), self.allowed(tasks))
 
+    def diagnose_tensor(self, batch: Tensor, tasks: Sequence[str] = ()) -> Estimate:
+        """As ``diagnose``, of the first image of ``batch`` (B, 3, H, W) float in [0, 1]; raises ``ShapeError``."""
+        check_batch(batch)
+        return self.mixture.estimate(_middle(batch[:1].detach().to("cpu", torch.float32)), self.allowed(tasks))
+
     def restore(self, picture: Picture, tasks: Sequence[str] = ()) -> Restoration:
         """``picture`` restored; the same picture where the estimate leads to the identity.
 
@@ -120,7 +125,7 @@ class Restorer:
 
         Raises ``ShapeError`` for another shape or range, and what ``restore`` raises.
         """
-        _check_batch(batch)
+        check_batch(batch)
         results = [self._restored_tensor(image[None], tasks) for image in batch.detach().to("cpu", torch.float32)]
         return Restoration(
             image=torch.cat([result.tensor for result in results]),
@@ -145,7 +150,7 @@ class Restorer:
         tasks: Sequence[str],
         run: Callable[[Expert], Picture | Tensor],
     ) -> Restoration:
-        """Route ``image`` of (height, width) ``shape`` by ``view``, and ``run`` the expert unless it is the identity."""
+        """Route ``image`` of ``shape`` (height, width) by ``view``; ``run`` the expert unless it is the identity."""
         start = perf_counter()
         estimate = self.mixture.estimate(view, self.allowed(tasks))
         routed = perf_counter()
@@ -174,7 +179,8 @@ def _middle(image: Tensor) -> Tensor:
     return image[:, :, top : top + CENTRE, left : left + CENTRE]
 
 
-def _check_batch(batch: Tensor) -> None:
+def check_batch(batch: Tensor) -> None:
+    """Raises ``ShapeError`` unless ``batch`` is (B, 3, H, W) floating point in [0, 1] with at least one pixel."""
     if batch.ndim != 4 or batch.shape[1] != 3 or batch.numel() == 0:
         raise ShapeError(f"image tensor is {tuple(batch.shape)}, wanted (3, H, W) or (B, 3, H, W)")
     if not batch.is_floating_point():

@@ -25,7 +25,7 @@ class Routing(NamedTuple):
 
 
 class NoisyGate(nn.Module):
-    """One linear layer to n logits and n noise scales, zero-initialised; noise in training only (Shazeer et al. 2017)."""
+    """One linear layer to n logits and n noise scales, zero-initialised; noise in training (Shazeer et al. 2017)."""
 
     def __init__(self, dim: int, outputs: int) -> None:
         super().__init__()
@@ -34,6 +34,7 @@ class NoisyGate(nn.Module):
 
     def forward(self, e: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, D) to logits (B, n); ``noise`` (B, n) standard normal is scaled by softplus of the second half + 0.01."""
+        logits: Tensor
         logits, scale = self.linear(e).chunk(2, dim=1)
         return logits if noise is None else logits + noise * (softplus(scale) + 0.01)
 
@@ -48,7 +49,7 @@ def head(dim: int) -> nn.Sequential:
 
 
 class Routers(nn.Module):
-    """Raw DRs (B, D) to leaf and level probabilities. DRs are standardised with the training set's mean and deviation."""
+    """Raw DRs (B, D) to leaf and level probabilities; standardises with the training set's mean and deviation."""
 
     centre: Tensor
     spread: Tensor
@@ -66,9 +67,7 @@ class Routers(nn.Module):
         self.register_buffer("spread", torch.ones(dim))
         self.register_buffer("ancestors", ancestors)
 
-    def forward(
-        self, dr: Tensor, noise: tuple[Tensor, Tensor] | None = None, allowed: Tensor | None = None
-    ) -> Routing:
+    def forward(self, dr: Tensor, noise: tuple[Tensor, Tensor] | None = None, allowed: Tensor | None = None) -> Routing:
         """``noise``: standard normal (B, K) and (B, L) in training. ``allowed``: bool (M,) over nodes, an instruction.
 
         An instruction acts as -inf before the softmax: leaves without any allowed node above them, and levels without

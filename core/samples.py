@@ -1,4 +1,4 @@
-"""DR sets: which photo, which crop, which damage with which parameters. Recipes, not pixels; pixels are made on demand."""
+"""DR sets: which photo, crop and damage with which parameters. Recipes, not pixels; those are made on demand."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ class SampleSet:
     """N recorded samples.
 
     image (N,), crop (N, 2) top left y and x, synthesizer (N,) index into ``synthesizers``, prompt (N,) index into
-    ``prompts.pairs``, split (N,) of the photo (TRAIN, CALIBRATION, HELDOUT): int32. ``params[name]`` holds the parameters of that synthesizer's samples, in order.
-    ``synthesizers`` is a list of (name, configuration). ``dr`` (N, D) float32 once extracted, with the extractor's name.
+    ``prompts.pairs``, split (N,) of the photo (TRAIN, CALIBRATION, HELDOUT): int32. ``params[name]`` holds the
+    parameters of that synthesizer's samples, in order. ``synthesizers`` is a list of (name, configuration). ``dr``
+    (N, D) float32 once extracted, with the extractor's name.
     """
 
     image: NDArray[np.int32]
@@ -155,7 +156,7 @@ def build_synthesizer(catalogue: Catalogue, name: str, config: Mapping[str, Any]
 
 
 def render(samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Path) -> NDArray[np.uint8]:
-    """The damaged crops (N, 3, side, side) uint8 as a memory-mapped file, made once and reused while it exists."""
+    """The damaged crops (N, 3, side, side) uint8, in memory; kept in the file ``target`` and reused while it exists."""
     shape = (len(samples), 3, samples.side, samples.side)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +166,7 @@ def render(samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Pat
             _render_one(samples, photos, build_synthesizer(catalogue, name, config), number, pixels)
         pixels.flush()
         os.replace(temporary, target)
-    loaded: NDArray[np.uint8] = np.load(target, mmap_mode="r")
+    loaded: NDArray[np.uint8] = np.load(target)
     return loaded
 
 
@@ -177,7 +178,9 @@ def _render_one(
     for start in range(0, len(rows), RENDER_BATCH):
         part = rows[start : start + RENDER_BATCH]
         clean = to_float(np.stack([photos.crop(samples.image[i], samples.crop[i], samples.side) for i in part]))
-        params: Params = {k: torch.from_numpy(np.ascontiguousarray(v[start : start + len(part)])) for k, v in fields.items()}
+        params: Params = {
+            k: torch.from_numpy(np.ascontiguousarray(v[start : start + len(part)])) for k, v in fields.items()
+        }
         with torch.inference_mode():
             pixels[part] = to_bytes(synthesizer.apply(clean, params))
 
@@ -232,7 +235,9 @@ def draw(
         drawn = built.sample(n, torch.Generator().manual_seed(int(rng.integers(2**62))))
         params[name] = {key: value.numpy() for key, value in drawn.items()}
         labels += [(name, degree) for degree in built.degree(drawn)]
-    pairs = tuple(dict.fromkeys(sorted(set(labels), key=lambda pair: ([c[0] for c in choices].index(pair[0]), pair[1]))))
+    pairs = tuple(
+        dict.fromkeys(sorted(set(labels), key=lambda pair: ([c[0] for c in choices].index(pair[0]), pair[1])))
+    )
     return SampleSet(
         image=image,
         crop=crop,

@@ -41,36 +41,43 @@ class Span:
 def spans(length: int, tile: int | None, overlap: int, multiple: int = 1) -> tuple[Span, ...]:
     """The tiles along an axis of ``length`` pixels; one span where it fits in a tile or ``tile`` is None.
 
-    ``tile`` is rounded up to ``multiple``. Raises ``ConfigError`` unless 0 <= overlap <= tile / 3 and tile >= 1.
+    Tiles start at multiples of ``multiple``, because a network with strides gives another result on a shifted image;
+    ``tile`` and ``overlap`` are rounded up to it, and the last tile may have to be padded.
+    Raises ``ConfigError`` unless 0 <= overlap <= tile / 3 and tile >= 1.
     """
-    if tile is None:
-        return (Span(0, length, 0, length, torch.ones(length)),)
-    if tile < 1 or not 0 <= 3 * overlap <= tile:
+    if tile is not None and (tile < 1 or not 0 <= 3 * overlap <= tile):
         raise ConfigError(f"tile {tile} with overlap {overlap}: wanted tile >= 1 and 0 <= overlap <= tile / 3")
-    tile = -(-tile // multiple) * multiple
-    if length <= tile:
+    whole, shared = _units(length, multiple), _units(overlap, multiple)  # from here on in units of ``multiple``
+    side = whole if tile is None else max(_units(tile, multiple), 3 * shared)
+    if whole <= side:
         return (Span(0, length, 0, length, torch.ones(length)),)
-    count = -(-(length - overlap) // (tile - overlap))
-    starts = [index * (length - tile) // (count - 1) for index in range(count)]
-    band = overlap // 2
+    count = -(-(whole - shared) // (side - shared))
+    starts = [index * (whole - side) // (count - 1) * multiple for index in range(count)]
+    return _spans(starts, side * multiple, overlap // 2, length)
+
+
+def _units(pixels: int, multiple: int) -> int:
+    return -(-pixels // multiple)
+
+
+def _spans(starts: list[int], tile: int, band: int, length: int) -> tuple[Span, ...]:
+    """Tiles at ``starts``, blended over ``band`` pixels in the middle of what neighbours share."""
     seams = [(left + tile + right) // 2 - band // 2 for left, right in pairwise(starts)]
-    return tuple(
-        _span(start, tile, seams[index - 1] if index else None, seams[index] if index < count - 1 else None, band)
-        for index, start in enumerate(starts)
-    )
+    edges = zip(starts, (None, *seams), (*seams, None), strict=True)
+    return tuple(_span(start, min(start + tile, length), before, after, band) for start, before, after in edges)
 
 
-def _span(start: int, tile: int, before: int | None, after: int | None, band: int) -> Span:
-    """The tile at ``start`` that fades in over ``band`` pixels from ``before`` and out from ``after``."""
+def _span(start: int, stop: int, before: int | None, after: int | None, band: int) -> Span:
+    """The tile ``start:stop`` that fades in over ``band`` pixels from ``before`` and out from ``after``."""
     low = start if before is None else before
-    high = start + tile if after is None else after + band
+    high = stop if after is None else after + band
     weight = torch.ones(high - low)
     ramp = _ramp(band)
     if before is not None:
         weight[:band] = ramp
     if after is not None and band:
         weight[-band:] = 1 - ramp
-    return Span(start, start + tile, low, high, weight)
+    return Span(start, stop, low, high, weight)
 
 
 def _ramp(band: int) -> Tensor:

@@ -7,7 +7,7 @@ angle     U[0, pi) radians; isotropic and anisotropic kernels are equally likely
 borders   reflected; replicated along a side shorter than the kernel's radius
 degrees   small: sigma < 2, large: 2 <= sigma, with sigma = sqrt(sigma_x sigma_y)
 Source: paper, supplement A, equation A; ranges MiOIR (isotropic there). The paper words the degree boundary by kernel
-size; we part by sigma instead (own choice): a kernel of size 21 with sigma 1 blurs less than one of size 9 with sigma 3.
+size; we part by sigma instead (own choice): size 21 with sigma 1 blurs less than size 9 with sigma 3.
 """
 
 from __future__ import annotations

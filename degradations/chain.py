@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import torch
 from pydantic import ValidationError
@@ -67,13 +67,14 @@ class Chain:
         for step, (label, link) in enumerate(zip(self.labels, self.links, strict=True)):
             rows = params["gates"][:, step].nonzero()[:, 0]
             if len(rows):
-                images[rows] = link.synthesizer.apply(images[rows], pick(_own(params, label), rows))
+                images[rows] = link.synthesizer.apply(images[rows], pick(own_params(params, label), rows))
         return images
 
     def degree(self, params: Params) -> list[str]:
         """The open links' names and degrees, for example "noise small + rain large"; "none" where all are closed."""
         degrees = [
-            link.synthesizer.degree(_own(params, label)) for label, link in zip(self.labels, self.links, strict=True)
+            link.synthesizer.degree(own_params(params, label))
+            for label, link in zip(self.labels, self.links, strict=True)
         ]
         return [
             " + ".join(
@@ -95,7 +96,8 @@ def _labels(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _own(params: Params, label: str) -> Params:
+def own_params(params: Params, label: str) -> Params:
+    """The parameters of one link of a chain, without the label."""
     prefix = f"{label}."
     return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
 
@@ -124,39 +126,53 @@ def _link(item: str, specs: Specs, preset: Preset, where: str) -> Link:
         raise ConfigError(f"{where}: no degradation named; known: {', '.join(sorted(specs))}")
     if name not in specs:
         raise ConfigError(f"{where}: {UnknownNameError('degradation', name, specs)}")
-    spec = specs[name]
-    values = spec.presets[preset].model_dump()
+    values = specs[name].presets[preset].model_dump()
+    given: set[str] = set()
     problems: list[str] = []
     for setting in settings:
-        field, equals, value = (part.strip() for part in setting.partition("="))
-        if not equals or not value:
-            problems.append(f"{where}: want field=value, got '{setting}'")
-        elif field not in spec.config.model_fields:
-            known = ", ".join(spec.config.model_fields) or "none"
-            problems.append(f"{where}: unknown field '{field}' of {name}; known: {known}")
-        else:
-            values[field] = _value(value, spec.config, field)
-    return Link(name, *_build(spec, values, where, problems))
+        try:
+            field, value = _setting(setting, name, specs[name].config)
+            if field in given:
+                raise ValueError(f"field '{field}' is given twice")
+            given.add(field)
+            values[field] = value
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+    return build_link(specs[name], values, where, problems)
 
 
-def _value(text: str, model: type[Config], field: str) -> Any:
-    """``(v, v)`` or ``(low, high)`` for a range field; pydantic turns the text into numbers or refuses it."""
-    if get_origin(model.model_fields[field].annotation) is not tuple:
-        return text
+def _setting(setting: str, name: str, model: type[Config]) -> tuple[str, Any]:
+    """The field and the value of ``field=value``; raises ``ValueError`` saying what is wrong with it."""
+    field, equals, text = (part.strip() for part in setting.partition("="))
+    if not equals or not text:
+        raise ValueError(f"want field=value, got '{setting}'")
+    if field not in model.model_fields:
+        known = ", ".join(model.model_fields) or "none"
+        raise ValueError(f"unknown field '{field}' of {name}; known: {known}")
+    annotation = model.model_fields[field].annotation
+    if get_origin(annotation) is not tuple:
+        return field, text
     low, dots, high = text.partition("..")
-    return (low, high) if dots else (text, text)
+    number = int if get_args(annotation)[0] is int else float
+    try:
+        return field, (number(low), number(high if dots else low))
+    except ValueError:
+        wanted = "a whole number" if number is int else "a number"
+        raise ValueError(f"{field}: want {wanted} or a range low..high, got '{text}'") from None
 
 
-def _build(spec: SynthesizerSpec[Any], values: Mapping[str, Any], where: str, problems: list[str]) -> tuple[Any, Config]:
-    """The synthesizer and its config; raises ``ConfigError`` with ``problems`` and all that the config finds wrong."""
+def build_link(spec: SynthesizerSpec[Any], values: Mapping[str, Any], where: str, problems: Sequence[str] = ()) -> Link:
+    """The link of ``spec`` with the config ``values``.
+
+    Raises ``ConfigError`` with ``problems`` and all that the config finds wrong, each line beginning with ``where``.
+    """
     try:
         config = spec.config.model_validate(dict(values))
     except ValidationError as error:
-        lines = validation_lines(error, where)
-        raise ConfigError([*problems, *dict.fromkeys(lines)]) from None
+        raise ConfigError([*problems, *validation_lines(error, where)]) from None
     if problems:
         raise ConfigError(problems)
     try:
-        return spec.build(config), config
+        return Link(spec.name, spec.build(config), config)
     except ConfigError as error:
         raise ConfigError([f"{where}: {problem}" for problem in error.problems]) from None

@@ -45,34 +45,54 @@ class CleanConfig(Config):
 class LowLightConfig(Config):
     """Low light; see ``lowlight.py``. All but ``gamma``'s outer limits are our own choice."""
 
-    gamma: Annotated[Pair, within(1, 8)] = Field(default=(1.5, 3.0), description="exponent of the illumination; 1 = no damage")
-    uniformity: Annotated[Pair, within(0, 1)] = Field(default=(0.0, 1.0), description="0 = local illumination, 1 = its mean")
-    exposure: Annotated[Pair, within(0.01, 1)] = Field(default=(0.5, 1.0), description="scale of the illumination; 1 = paper")
-    noise_sigma: Annotated[Pair, within(0, 255)] = Field(default=(0.0, 0.0), description="noise std in 1/255; 0 = paper")
+    gamma: Annotated[Pair, within(1, 8)] = Field(
+        default=(1.5, 3.0), description="exponent of the illumination; 1 = no damage"
+    )
+    uniformity: Annotated[Pair, within(0, 1)] = Field(
+        default=(0.0, 1.0), description="0 = local illumination, 1 = its mean"
+    )
+    exposure: Annotated[Pair, within(0.01, 1)] = Field(
+        default=(0.5, 1.0), description="scale of the illumination; 1 = paper"
+    )
+    noise_sigma: Annotated[Pair, within(0, 255)] = Field(
+        default=(0.0, 0.0), description="noise std in 1/255; 0 = paper"
+    )
 
 
 class BlurConfig(Config):
     """Gaussian blur; see ``blur.py``."""
 
-    size: Annotated[IntPair, within(1, 99), AfterValidator(ODD)] = Field(default=(7, 21), description="odd kernel size, pixels")
-    sigma: Annotated[Pair, within(0, 50)] = Field(default=(1.0, 3.0), description="standard deviation, pixels; 0 = no damage")
+    size: Annotated[IntPair, within(1, 99), AfterValidator(ODD)] = Field(
+        default=(7, 21), description="odd kernel size, pixels"
+    )
+    sigma: Annotated[Pair, within(0, 50)] = Field(
+        default=(1.0, 3.0), description="standard deviation, pixels; 0 = no damage"
+    )
     anisotropic: float = Field(default=0.5, ge=0, le=1, description="probability of an anisotropic kernel")
 
 
 class NoiseConfig(Config):
     """Additive Gaussian colour noise; see ``noise.py``."""
 
-    sigma: Annotated[IntPair, within(0, 255)] = Field(default=(15, 50), description="standard deviation in 1/255; 0 = no damage")
+    sigma: Annotated[IntPair, within(0, 255)] = Field(
+        default=(15, 50), description="standard deviation in 1/255; 0 = no damage"
+    )
 
 
 class RainConfig(Config):
     """Additive rain streaks; see ``rain.py``."""
 
-    strength: Annotated[IntPair, within(0, 1000)] = Field(default=(50, 99), description="drops per 25600 pixels; 0 = no damage")
-    width: Annotated[IntPair, within(1, 31), AfterValidator(ODD)] = Field(default=(3, 11), description="odd streak blur, pixels")
+    strength: Annotated[IntPair, within(0, 1000)] = Field(
+        default=(50, 99), description="drops per 25600 pixels; 0 = no damage"
+    )
+    width: Annotated[IntPair, within(1, 31), AfterValidator(ODD)] = Field(
+        default=(3, 11), description="odd streak blur, pixels"
+    )
     length: Annotated[IntPair, within(2, 90)] = Field(default=(20, 40), description="streak length, pixels")
     angle: Annotated[IntPair, within(-90, 90)] = Field(default=(-45, 44), description="tilt from the vertical, degrees")
-    gain: Annotated[Pair, within(0, 1)] = Field(default=(1.0, 1.0), description="brightness of the brightest streak; 1 = paper")
+    gain: Annotated[Pair, within(0, 1)] = Field(
+        default=(1.0, 1.0), description="brightness of the brightest streak; 1 = paper"
+    )
     stretch: Annotated[Pair, within(0.1, 10)] = Field(default=(1.0, 1.0), description="length factor; 1 = paper")
 
 
@@ -80,16 +100,22 @@ class SnowConfig(Config):
     """Snowflakes; see ``snow.py``. With ``mask_folder``, ``size`` says which class the folder holds."""
 
     size: Annotated[IntPair, within(0, 2)] = Field(default=(0, 2), description="0 small, 1 small+medium, 2 all flakes")
-    density: Annotated[Pair, within(0, 10)] = Field(default=(0.3, 1.3), description="relative flake count; 0 = no damage")
+    density: Annotated[Pair, within(0, 10)] = Field(
+        default=(0.3, 1.3), description="relative flake count; 0 = no damage"
+    )
     mask_folder: Path | None = Field(default=None, description="images to use as masks instead of procedural ones")
 
 
 class HazeConfig(Config):
     """Haze; see ``haze.py``. ``depth_folder`` holds maps where brighter is farther."""
 
-    beta: Annotated[Pair, within(0, 20)] = Field(default=(0.5, 2.5), description="attenuation per unit depth; 0 = no damage")
+    beta: Annotated[Pair, within(0, 20)] = Field(
+        default=(0.5, 2.5), description="attenuation per unit depth; 0 = no damage"
+    )
     airlight: Annotated[Pair, within(0, 1)] = Field(default=(0.8, 1.0), description="gray airlight A, sRGB value")
-    depth_folder: Path | None = Field(default=None, description="8- or 16-bit depth maps to use instead of procedural ones")
+    depth_folder: Path | None = Field(
+        default=None, description="8- or 16-bit depth maps to use instead of procedural ones"
+    )
 
 
 class JpegConfig(Config):

@@ -5,7 +5,7 @@ All of it is our own choice; it stands in for the estimated or measured depth ma
              vanishing line at distance s on the image has depth c / (c + s), as perspective gives
 2. objects   up to 6 boxes or ellipses, nearer than what they hide
 3. relief    smooth random modulation; random warping keeps edges from being straight
-4. image     often: a random function of the smoothed luminance is added, and the map is filtered with the image as
+4. image     often a random function of the smoothed luminance is added; always the map is filtered with the image as
              guide, so that depth edges sit on image edges as they do in photographs
 5. range     the farthest point is 1, the nearest a random offset in [0.05, 0.45]
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from .filters import guided, luminance
+from .filters import guided, luminance, power
 from .items import generator_of
 
 Draw = torch.Generator
@@ -35,7 +35,7 @@ def procedural_depth(image: Tensor, seed: int) -> Tensor:
     depth = _follow(depth, luminance(image.cpu()), draw)
     low, high = depth.amin(), depth.amax()
     offset, bend = _between(0.05, 0.45, draw), _between(1.0, 2.0, draw)
-    return offset + (1 - offset) * ((depth - low) / (high - low).clamp_min(1e-6)).clamp(0.0, 1.0) ** bend
+    return offset + (1 - offset) * power(((depth - low) / (high - low).clamp_min(1e-6)).clamp(0.0, 1.0), bend)
 
 
 def _between(low: float, high: float, draw: Draw) -> float:
@@ -77,22 +77,25 @@ def _planes(y: Tensor, x: Tensor, draw: Draw) -> Tensor:
 
 
 def _objects(depth: Tensor, y: Tensor, x: Tensor, draw: Draw) -> Tensor:
-    """Adds objects: superellipses standing on what is there, somewhat nearer than their foot."""
+    """Adds objects: superellipses (of power 2 or 8) standing on what is there, somewhat nearer than their foot."""
     height, width = depth.shape
     for _ in range(int(_between(0, 7, draw))):
         centre_y, centre_x = _between(-0.9, 0.7, draw), _between(-1, 1, draw)
         tall, wide = _between(0.08, 0.6, draw), _between(0.05, 0.5, draw)
-        power = 2.0 if _between(0, 1, draw) < 0.5 else 8.0
+        squarings = 1 if _between(0, 1, draw) < 0.5 else 3
         row = min(height - 1, max(0, int((1 - (centre_y - tall)) / 2 * height)))
         column = min(width - 1, max(0, int((centre_x + 1) / 2 * width)))
         here = float(depth[row, column]) * _between(0.55, 1.0, draw)
-        inside = ((y - centre_y) / tall).abs() ** power + ((x - centre_x) / wide).abs() ** power < 1
+        up, right = (y - centre_y) / tall, (x - centre_x) / wide
+        for _ in range(squarings):
+            up, right = up * up, right * right
+        inside = up + right < 1
         depth = torch.where(inside, depth.clamp_max(here), depth)
     return depth
 
 
 def _follow(depth: Tensor, luma: Tensor, draw: Draw) -> Tensor:
-    """Adds structure of the image to the map: often a tone curve of the smoothed luminance, and guided smoothing."""
+    """Gives the map structure of the image: often a tone curve of the smoothed luminance, always guided smoothing."""
     shorter = min(depth.shape)
     smooth = guided(luma, luma, max(1, shorter // 50), 0.02).clamp(0.0, 1.0)
     knots = torch.rand(6, generator=draw)
@@ -100,8 +103,6 @@ def _follow(depth: Tensor, luma: Tensor, draw: Draw) -> Tensor:
     if _between(0, 1, draw) < 0.6:
         place = smooth * 4.999
         cell = place.to(torch.int64)
-        depth = depth + amount * torch.lerp(knots[cell], knots[cell + 1], place - cell)
+        depth = depth + amount * (knots[cell] + (knots[cell + 1] - knots[cell]) * (place - cell))
     reach, eps = int(shorter * _between(0.03, 0.1, draw)), 10 ** _between(-4.0, -2.0, draw)
-    if _between(0, 1, draw) < 0.85:
-        depth = guided(depth, smooth, max(1, reach), eps)
-    return depth
+    return guided(depth, smooth, max(1, reach), eps)

@@ -1,4 +1,9 @@
-"""Filters on single images (C, H, W): convolution by FFT, box and guided filters. Any H, W >= 1."""
+"""Filters on single images (C, H, W): convolution by FFT, box and guided filters. Any H, W >= 1.
+
+Results do not depend on the number of threads. Torch's ``pow``, ``hypot``, ``lerp`` and complex product round
+differently at the end of a thread's share than inside it, and full sums add up in another order; so these are spelled
+out here in operations that are exact or the same everywhere.
+"""
 
 from __future__ import annotations
 
@@ -37,29 +42,54 @@ def convolve(image: Tensor, kernel: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     padded = pad(image, radius)
     size = [fast_length(length) for length in padded.shape[-2:]]
-    spectrum = torch.fft.rfft2(kernel.to(image), s=size)
+    spectrum = torch.view_as_real(torch.fft.rfft2(kernel.to(image), s=size))
     window = (slice(2 * radius, 2 * radius + height), slice(2 * radius, 2 * radius + width))
-    return torch.stack([torch.fft.irfft2(torch.fft.rfft2(channel, s=size) * spectrum, s=size)[window] for channel in padded])
+    product = [_product(torch.view_as_real(torch.fft.rfft2(channel, s=size)), spectrum) for channel in padded]
+    return torch.stack([torch.fft.irfft2(channel, s=size)[window] for channel in product])
 
 
-def _sums(image: Tensor, radius: int) -> Tensor:
-    sums = F.pad(image, (radius + 1, radius)).cumsum(-1)
-    return sums[..., 2 * radius + 1 :] - sums[..., : -2 * radius - 1]
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """The complex product of two (..., 2) real views."""
+    real = a[..., 0] * b[..., 0] - a[..., 1] * b[..., 1]
+    return torch.complex(real, a[..., 0] * b[..., 1] + a[..., 1] * b[..., 0])
+
+
+def power(base: Tensor, exponent: float) -> Tensor:
+    """``base ** exponent`` for base >= 0 and exponent > 0; exactly ``base`` to the 0 is 1 and to the 1 is ``base``."""
+    if exponent in (0.0, 1.0):
+        return base if exponent else torch.ones_like(base)
+    return torch.exp(exponent * torch.log(base))
+
+
+def mean(image: Tensor) -> Tensor:
+    """The mean of (H, W), summed row by row."""
+    return image.mean(1).mean(0)
+
+
+def _means(image: Tensor, radius: int) -> Tensor:
+    """Running means over 2 radius + 1 columns (H, W), counting only columns inside the image."""
+    width = image.shape[-1]
+    ends = F.pad(F.pad(image.cumsum(1), (1, 0))[None], (radius, radius), mode="replicate")[0]
+    place = torch.arange(width, device=image.device)
+    count = (place + radius + 1).clamp_max(width) - (place - radius).clamp_min(0)
+    return (ends[:, 2 * radius + 1 :] - ends[:, :width]) / count
 
 
 def box(image: Tensor, radius: int) -> Tensor:
-    """Mean over the (2 radius + 1)^2 window, counting only pixels inside the image."""
-    rows = _sums(image, radius) / _sums(torch.ones_like(image[..., :1, :]), radius)
-    columns = rows.transpose(-1, -2)
-    return (_sums(columns, radius) / _sums(torch.ones_like(columns[..., :1, :]), radius)).transpose(-1, -2).contiguous()
+    """Mean of (H, W) over the (2 radius + 1)^2 window, counting only pixels inside the image."""
+    return _means(_means(image, radius).t().contiguous(), radius).t().contiguous()
 
 
 def guided(image: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
-    """Guided filter (He, Sun, Tang 2010) of ``image`` (H, W) by a gray ``guide`` (H, W) in [0, 1]: smooth, keeps edges."""
-    mean_guide, mean_image = box(guide, radius), box(image, radius)
-    slope = (box(guide * image, radius) - mean_guide * mean_image) / (
-        (box(guide * guide, radius) - mean_guide**2).clamp_min(0.0) + eps
-    )
+    """Guided filter (He, Sun, Tang 2010) of ``image`` (H, W) by a gray ``guide`` (H, W): keeps its edges."""
+    mean_guide = box(guide, radius)
+    variance = (box(guide * guide, radius) - mean_guide * mean_guide).clamp_min(0.0)
+    if image is guide:
+        mean_image, covariance = mean_guide, variance
+    else:
+        mean_image = box(image, radius)
+        covariance = box(guide * image, radius) - mean_guide * mean_image
+    slope = covariance / (variance + eps)
     return box(slope, radius) * guide + box(mean_image - slope * mean_guide, radius)
 
 

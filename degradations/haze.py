@@ -33,7 +33,7 @@ class Haze:
         self._maps = list_maps(config.depth_folder)
 
     def sample(self, n: int, generator: torch.Generator) -> Params:
-        """``beta``, ``airlight`` float32; ``map`` (index into the sorted folder, 0 without one), ``seed`` int64; (n,)."""
+        """``beta``, ``airlight`` float32; ``map`` (index into the sorted folder, else 0), ``seed`` int64; (n,)."""
         return {
             "beta": uniform(self.config.beta, n, generator),
             "airlight": uniform(self.config.airlight, n, generator),

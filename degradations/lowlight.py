@@ -19,7 +19,7 @@ from torch import Tensor
 from unirestorer.core.contracts import Params
 
 from .configs import LowLightConfig
-from .filters import guided
+from .filters import guided, mean, power
 from .items import generator_of, names_of, per_item, seeds, uniform
 
 BOUNDARIES = (2.0,)
@@ -54,12 +54,10 @@ def illumination(image: Tensor) -> Tensor:
     return guided(brightest, brightest, RADIUS, EPS).clamp(FLOOR, 1.0)
 
 
-def _damage(
-    image: Tensor, gamma: float, uniformity: float, exposure: float, noise_sigma: float, seed: int
-) -> Tensor:
+def _damage(image: Tensor, gamma: float, uniformity: float, exposure: float, noise_sigma: float, seed: int) -> Tensor:
     light = illumination(image)
-    used = exposure * ((1 - uniformity) * light + uniformity * light.mean())
-    dark = image * used ** (gamma - 1)
+    used = exposure * ((1 - uniformity) * light + uniformity * mean(light))
+    dark = image * power(used, gamma - 1)
     if noise_sigma == 0:
         return dark
     return dark + torch.randn(image.shape, generator=generator_of(seed)).to(image.device) * (noise_sigma / 255)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from unirestorer.core.errors import ConfigError, ImageError
@@ -34,7 +34,7 @@ def load_map(path: Path) -> Tensor:
         with Image.open(path) as file:
             gray = file if file.mode.startswith("I") else file.convert("L")
             values = np.asarray(gray)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: cannot be read as a gray map ({error})") from error
     top = 255.0 if values.dtype == np.uint8 else 65535.0
     return torch.from_numpy(values.astype(np.float32) / np.float32(top)).clamp(0.0, 1.0)

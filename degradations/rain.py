@@ -43,7 +43,7 @@ class Rain:
         self.config = config
 
     def sample(self, n: int, generator: torch.Generator) -> Params:
-        """``strength``, ``width``, ``length`` (pixels), ``angle`` (degrees), ``seed`` int64; ``gain``, ``stretch`` float32."""
+        """``strength``, ``width``, ``length``, ``angle``, ``seed`` int64; ``gain``, ``stretch`` float32; each (n,)."""
         return {
             "strength": integers(self.config.strength, n, generator),
             "width": integers(self.config.width, n, generator, step=2),

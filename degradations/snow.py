@@ -32,7 +32,7 @@ class Snow:
         self._maps = list_maps(config.mask_folder)
 
     def sample(self, n: int, generator: torch.Generator) -> Params:
-        """``size``, ``map`` (index into the sorted folder, 0 without one), ``seed`` int64; ``density`` float32; (n,)."""
+        """``size``, ``map`` (index into the sorted folder, else 0), ``seed`` int64; ``density`` float32; (n,)."""
         return {
             "size": integers(self.config.size, n, generator),
             "density": uniform(self.config.density, n, generator),

@@ -1,6 +1,7 @@
-"""The built-in observer: one log line per finished stage, on the logger ``unirestorer.progress`` at level INFO.
+"""The built-in observer: one line per finished stage on the logger ``unirestorer.progress``, level INFO.
 
-The library stays silent unless its caller wants to hear it; the command line attaches a rich handler to the logger.
+As with every library logger, the line is seen where the program has set logging up, for example with
+``logging.basicConfig(level="INFO")``; without that the library stays silent.
 """
 
 from __future__ import annotations
@@ -14,6 +15,6 @@ logger = logging.getLogger("unirestorer.progress")
 
 @hookimpl
 def stage_finished(stage: str, report: StageReport) -> None:
-    """Log the name of the stage, what it did or that nothing had to be done, and its wall time in seconds."""
+    """Log what the stage did and its wall time in seconds, or that it was up to date."""
     state = "up to date" if report.skipped else f"{report.seconds:.1f} s"
     logger.info("%s: %s (%s)", stage, report.summary, state)

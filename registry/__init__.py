@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .export import export_zip
 from .opening import open_registry
+from .upkeep import Commit, Vacuumed, history, vacuum, verify
 
-__all__ = ["open_registry"]
+__all__ = ["Commit", "Vacuumed", "export_zip", "history", "open_registry", "vacuum", "verify"]

@@ -38,6 +38,7 @@ class ZipRegistry(ZarrRegistry):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._closed = False
         with registry_errors(str(path)):
             self._store = _open_store(path)
             try:
@@ -53,15 +54,16 @@ class ZipRegistry(ZarrRegistry):
 
     def close(self) -> None:
         """Close the file."""
+        self._closed = True
         self._store.close()
 
     def write(self, records: Mapping[RecordKey, Record], *, message: str, author: str) -> NoReturn:
         """Raises ``RegistryError``."""
-        raise RegistryError(
-            f"{self.path}: a zip registry is read-only; write to a registry directory and export it again"
-        )
+        raise RegistryError(f"{self.path}: a zip registry is read-only; write to a directory and export that")
 
     def _state(self) -> ZarrStore:
+        if self._closed:
+            raise RegistryError(f"{self.path}: this registry is closed; open it again")
         return self._store
 
     def _check_directory(self) -> None:
@@ -69,9 +71,7 @@ class ZipRegistry(ZarrRegistry):
         with zipfile.ZipFile(self.path) as archive:
             found = entries_digest(archive.infolist())
         if wanted is not None and wanted != found:
-            raise RegistryError(
-                f"{self.path}: the archive's directory does not match its sha256; get a fresh copy of the file"
-            )
+            raise RegistryError(f"{self.path}: the zip directory does not match its sha256; get a fresh copy")
 
 
 def _open_store(path: Path) -> ZipStore:

@@ -61,7 +61,7 @@ def check_weights(path: str, record: Record) -> None:
         found = hashlib.sha256(np.ascontiguousarray(record.arrays["weights"]).data).hexdigest()
         if record.attributes.get("sha256") != found:
             raise RegistryError(
-                f"{path}: attribute 'sha256' is {record.attributes.get('sha256')}, the weights have {found}; write it again"
+                f"{path}: attribute 'sha256' is {record.attributes.get('sha256')}, weights have {found}; write it again"
             )
 
 
@@ -87,16 +87,15 @@ def unseal(
     version = sealed.get(_VERSION)
     if _VERSION in sealed and version != VERSION:
         raise RegistryError(
-            f"{path}: encoding-version is {version!r:.40}, wanted '{VERSION}'; written by a newer version, update unirestorer"
+            f"{path}: encoding-version is {version!r:.40}, wanted '{VERSION}'; "
+            "written by a newer version, update unirestorer"
         )
     if version is None or sealed.get(_TYPE) != encoding:
         raise RegistryError(
             f"{path}: encoding-type is {sealed.get(_TYPE)!r:.40}, wanted '{encoding}'; this is not a UniRestorer record"
         )
     if sealed.get(_SEAL) != _seal_of(path if sealed_as is None else sealed_as, sealed):
-        raise RegistryError(
-            f"{path}: attributes do not match their sha256; restore the registry from a copy or write it again"
-        )
+        raise RegistryError(f"{path}: attributes do not match their sha256; restore from a copy or write it again")
     own = {name: value for name, value in sealed.items() if not name.startswith(RESERVED)}
     return own, sealed[_ARRAYS]
 
@@ -109,20 +108,15 @@ def _seal_of(path: str, sealed: Mapping[str, Any]) -> str:
 def _plain_array(path: str, name: str, array: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         got = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
-        raise RegistryError(
-            f"{path}: array '{name}' is {got}, wanted a numpy array of bool, integers or floats; convert it"
-        )
-    contiguous = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    return contiguous
+        raise RegistryError(f"{path}: array '{name}' is {got}, wanted a numpy array of numbers; convert it")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
 def _plain_json(path: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     try:
         text = json.dumps(dict(attributes), default=_simplify, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise RegistryError(
-            f"{path}: attributes are not strict JSON ({error}); use null for a figure that is not finite"
-        ) from error
+        raise RegistryError(f"{path}: attributes are not strict JSON ({error}); use null for nan and inf") from error
     plain: dict[str, Any] = json.loads(text)
     return plain
 

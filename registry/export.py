@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from .names import record_path
 from .validation import check_record
 
 if TYPE_CHECKING:
-    from zarr.storage import MemoryStore
+    from zarr.core.buffer import Buffer
 
     from unirestorer.core.contracts import RecordKey, Store
 
@@ -34,9 +34,9 @@ _MODE = 0o644 << 16
 def export_zip(source: Store, target: Path, *, model: str, half: bool = False) -> None:
     """Write what ``models/<model>`` needs for restoring to ``target``, one file, in place only when complete.
 
-    That is the model, its extractor, hierarchy (without ``assign``), routers and all experts of its set; no costs, DR sets
-    or stages. ``half`` stores float32 and float64 weights as float16 and adds attribute ``weights-dtype``. One record is
-    held in memory at a time. Raises ``RegistryError``.
+    That is the model, its extractor, hierarchy (without ``assign``), routers and all experts of its set; no costs, DR
+    sets or stages. ``half`` stores float32 and float64 weights as float16 and adds attribute ``weights-dtype``. One
+    record is held in memory at a time. Raises ``RegistryError``.
     """
     target = Path(target)
     if target.suffix.lower() != ".zip":
@@ -72,16 +72,15 @@ def model_records(source: Store, model: str) -> list[RecordKey]:
 def _write_archive(source: Store, keys: list[RecordKey], archive: zipfile.ZipFile, half: bool) -> None:
     from zarr.storage import MemoryStore
 
-    written: set[str] = set()
     with archive:
         for kind, name in keys:
-            record = _prepare(source, kind, name, half)
-            memory = MemoryStore()
-            write_record(memory, kind, name, record)
-            _add_entries(archive, memory, written)
-        root = MemoryStore()
-        write_root(root, {ENTRIES: entries_digest(archive.infolist())})
-        _add_entries(archive, root, written)
+            content: dict[str, Buffer] = {}
+            write_record(MemoryStore(content), kind, name, _prepare(source, kind, name, half))
+            content.pop(ROOT_KEY, None)  # the root is written last, when all entries are known
+            _add_entries(archive, content)
+        root: dict[str, Buffer] = {}
+        write_root(MemoryStore(root), {ENTRIES: entries_digest(archive.infolist())})
+        _add_entries(archive, root)
 
 
 def _prepare(source: Store, kind: str, name: str, half: bool) -> Record:
@@ -96,16 +95,10 @@ def _prepare(source: Store, kind: str, name: str, half: bool) -> Record:
     return ready
 
 
-def _add_entries(archive: zipfile.ZipFile, memory: MemoryStore, written: set[str]) -> None:
-    for key, value in _sorted_items(memory):
-        if key not in written:
-            entry = zipfile.ZipInfo(key, date_time=_EPOCH)
-            entry.create_system, entry.external_attr = _UNIX, _MODE
-            archive.writestr(entry, value)
-            written.add(key)
-
-
-def _sorted_items(memory: MemoryStore) -> Iterator[tuple[str, bytes]]:
-    """Keys and bytes; the root's metadata, which ``write_record`` makes for none, is the last of all entries."""
-    for key, buffer in sorted(memory._store_dict.items()):
-        yield key, buffer.to_bytes()
+def _add_entries(archive: zipfile.ZipFile, content: Mapping[str, Buffer]) -> None:
+    """Add the sorted keys that the archive does not have yet (several records make the same parent groups)."""
+    present = set(archive.namelist())
+    for key in sorted(content.keys() - present):
+        entry = zipfile.ZipInfo(key, date_time=_EPOCH)
+        entry.create_system, entry.external_attr = _UNIX, _MODE
+        archive.writestr(entry, content[key].to_bytes())

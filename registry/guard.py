@@ -19,7 +19,7 @@ _REMEDY = {
 
 @contextmanager
 def registry_errors(place: str, action: str = "read") -> Iterator[None]:
-    """Re-raise storage failures inside the block as ``RegistryError`` naming ``place``; ``action``: "read" or "written".
+    """Re-raise failures inside the block as ``RegistryError`` naming ``place``; ``action`` is "read" or "written".
 
     Bytes from a damaged file reach parsers that raise almost any standard exception, hence the long list.
     """

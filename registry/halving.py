@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ WEIGHTS_DTYPE = "weights-dtype"
 _WIDE = {"F32": "<f4", "F64": "<f8"}
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
+_LARGEST = 65504.0
 
 
 def halve(path: str, record: Record) -> Record:
@@ -32,25 +35,42 @@ def halve(path: str, record: Record) -> Record:
 
 
 def half_safetensors(path: str, content: bytes) -> bytes:
-    """A safetensors file with its wide floats as float16; tensors and metadata sorted, so the bytes are reproducible."""
+    """A safetensors file with its wide floats as float16; tensors and metadata sorted: reproducible bytes."""
     from safetensors import SafetensorError, deserialize
 
     try:
-        tensors = dict(deserialize(content))
+        tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise RegistryError(f"{path}: weights are not a safetensors file ({error}); write the record again") from error
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
-    metadata = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length]).get("__metadata__", {})
+    metadata = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length]).get("__metadata__") or {}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     blocks: list[bytes] = []
     offset = 0
-    for name, (dtype, shape, data) in sorted(
-        ((name, _narrow(f"{path}: tensor '{name}'", tensor)) for name, tensor in tensors.items()),
-        key=lambda item: (item[1][0] not in _EIGHT_BYTES, item[0]),
-    ):
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data)]}
+    for name, tensor in sorted(tensors.items(), key=lambda item: (-_item_bytes(item[1]), item[0])):
+        dtype, data = _narrow(f"{path}: tensor '{name}'", tensor)
+        header[name] = {"dtype": dtype, "shape": tensor["shape"], "data_offsets": [offset, offset + len(data)]}
         blocks.append(data)
         offset += len(data)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + b"".join(blocks)
+
+
+def _item_bytes(tensor: Mapping[str, Any]) -> int:
+    """Bytes of one element once narrowed; wide types go first so that each block starts aligned."""
+    if tensor["dtype"] in _WIDE:
+        return 2
+    elements = max(1, math.prod(tensor["shape"]))
+    return int(len(tensor["data"]) // elements)
+
+
+def _narrow(place: str, tensor: Mapping[str, Any]) -> tuple[str, bytes]:
+    """safetensors dtype and bytes of the tensor, float16 if it was a wide float."""
+    if tensor["dtype"] not in _WIDE:
+        return tensor["dtype"], bytes(tensor["data"])
+    values: NDArray[Any] = np.frombuffer(tensor["data"], dtype=_WIDE[tensor["dtype"]])
+    beyond = np.abs(values) > _LARGEST
+    if beyond.any():
+        raise RegistryError(f"{place} holds {values[beyond][0]:g}, float16 ends at {_LARGEST:g}; export without half")
+    return "F16", values.astype("<f2").tobytes()

@@ -98,9 +98,7 @@ def write_root(store: ZarrStore, attributes: Mapping[str, Any]) -> None:
 def read_root(store: ZarrStore, place: str) -> dict[str, Any]:
     """Attributes of the top; raises ``RegistryError`` if this is not a registry or of a newer version."""
     if not has_node(store, ""):
-        raise RegistryError(
-            f"{place}: holds no UniRestorer registry; check the path, or restore it from a copy if damaged"
-        )
+        raise RegistryError(f"{place}: holds no registry; check the path, or restore it from a copy if damaged")
     sealed = group_attributes(store, "")
     own, _ = unseal(place, ROOT_TYPE, sealed, sealed_as="")
     return own
@@ -136,9 +134,7 @@ def _read_array(store: ZarrStore, path: str, described: Mapping[str, Any]) -> ND
         )
     values = np.ascontiguousarray(np.asarray(array[...])).reshape(array.shape)
     if array_digest(values) != described["sha256"]:
-        raise RegistryError(
-            f"{path}: bytes do not match their sha256; restore the registry from a copy or write it again"
-        )
+        raise RegistryError(f"{path}: bytes do not match their sha256; restore from a copy or write it again")
     return values
 
 

@@ -30,7 +30,7 @@ BRANCH = "main"
 _STAGING = ".creating-"
 _PARTS = ("snapshots", "manifests", "chunks", "transactions", "config.yaml", "refs")
 """What icechunk keeps in a directory. ``refs`` is last: once it is in place the repository exists."""
-_ATTEMPTS = 3
+_RETRIES = 3
 
 
 class LocalRegistry(ZarrRegistry):
@@ -64,7 +64,7 @@ class LocalRegistry(ZarrRegistry):
         return session.store
 
     def write(self, records: Mapping[RecordKey, Record], *, message: str, author: str) -> str:
-        """See ``Store.write``; raises ``RegistryError`` before anything is touched if a record is not as its kind asks."""
+        """See ``Store.write``; a record that is not as its kind asks is refused before anything is touched."""
         if not records:
             raise RegistryError(f"{self.path}: write was given no records; give it at least one")
         ready: dict[RecordKey, Record] = {}
@@ -80,22 +80,24 @@ class LocalRegistry(ZarrRegistry):
         """Under the lock only a program that ignores it can interfere: rebase on its commit, or do the work again."""
         import icechunk
 
-        for attempt in range(1, _ATTEMPTS + 1):
-            session = self._repository.writable_session(BRANCH)
-            read_root(session.store, str(self.path))
-            for (kind, name), record in records.items():
-                write_record(session.store, kind, name, record)
+        for _ in range(_RETRIES):
             try:
-                return session.commit(
-                    message,
-                    metadata=commit_metadata(author, records.values()),
-                    rebase_with=icechunk.ConflictDetector(),
-                    rebase_tries=_ATTEMPTS,
-                )
+                return self._commit_once(records, message, author)
             except (icechunk.ConflictError, icechunk.RebaseFailedError):
-                if attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+                continue
+        return self._commit_once(records, message, author)
+
+    def _commit_once(self, records: Mapping[RecordKey, Record], message: str, author: str) -> str:
+        import icechunk
+
+        session = self._repository.writable_session(BRANCH)
+        read_root(session.store, str(self.path))
+        for (kind, name), record in records.items():
+            write_record(session.store, kind, name, record)
+        metadata = commit_metadata(author, records.values())
+        return session.commit(
+            message, metadata=metadata, rebase_with=icechunk.ConflictDetector(), rebase_tries=_RETRIES
+        )
 
 
 def is_repository(path: Path) -> bool:
@@ -104,10 +106,12 @@ def is_repository(path: Path) -> bool:
 
 
 def open_repository(path: Path) -> Repository:
-    """The icechunk repository of an existing registry."""
+    """The icechunk repository of an existing registry; manifests are read when an array of theirs is."""
     import icechunk
 
-    return icechunk.Repository.open(local_storage(path))
+    lazily = icechunk.ManifestPreloadConfig(max_total_refs=0)
+    config = icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(preload=lazily))
+    return icechunk.Repository.open(local_storage(path), config=config)
 
 
 def create_registry(path: Path) -> None:
@@ -134,7 +138,7 @@ def _clear_leftovers(path: Path) -> None:
     foreign = [p.name for p in path.iterdir() if p.name not in (*_PARTS, LOCK_FILE) and not p.name.startswith(_STAGING)]
     if foreign:
         raise RegistryError(
-            f"{path}: is not a registry and holds other files ('{sorted(foreign)[0]}'); give an empty or a new directory"
+            f"{path}: not a registry, and holds other files ('{sorted(foreign)[0]}'); give an empty or a new directory"
         )
     for leftover in path.iterdir():
         if leftover.is_dir():

@@ -49,8 +49,8 @@ def write_lock(path: Path, timeout: float | None = None) -> Iterator[None]:
 def local_storage(path: Path) -> Storage:
     """icechunk storage of a directory whose every commit is made under ``write_lock``.
 
-    icechunk warns (from Rust, on stderr) that local commits are unsafe when concurrent. The lock makes that untrue here, so
-    that one message is filtered while the storage is made; the user's filter (ICECHUNK_LOG) is back in force afterwards.
+    icechunk warns (from Rust, on stderr) that local commits are unsafe when concurrent. The lock makes that untrue
+    here, so that one message is filtered while the storage is made; then ICECHUNK_LOG is in force again.
     """
     import icechunk
 

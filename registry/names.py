@@ -28,8 +28,8 @@ def record_path(kind: str, name: str) -> str:
     good = all(_RECORD_SEGMENT.fullmatch(segment) and segment != _METADATA for segment in segments)
     if not good or len(segments) != wanted.segments:
         raise RegistryError(
-            f"{kind}: bad record name {name!r}, wanted {wanted.segments} part(s) of a-z 0-9 _ . - beginning with a letter "
-            f"or digit, like '{wanted.example}'; rename it"
+            f"{kind}: bad record name {name!r}, wanted {wanted.segments} part(s) of a-z 0-9 _ . - "
+            f"beginning with a letter or digit, like '{wanted.example}'; rename it"
         )
     return f"{kind}/{name}"
 
@@ -40,9 +40,7 @@ def check_array_names(path: str, names: Iterable[str]) -> None:
     for name in sorted(known):
         segments = name.split("/")
         if not all(_ARRAY_SEGMENT.fullmatch(segment) and segment != _METADATA for segment in segments):
-            raise RegistryError(
-                f"{path}: bad array name {name!r}, wanted parts of A-Z a-z 0-9 _ . - joined by '/'; rename it"
-            )
+            raise RegistryError(f"{path}: bad array name {name!r}, wanted A-Z a-z 0-9 _ . - joined by '/'; rename it")
         above = {"/".join(segments[:end]) for end in range(1, len(segments))} & known
         if above:
             raise RegistryError(f"{path}: array {name!r} lies inside array {above.pop()!r}; rename one of them")

@@ -14,8 +14,8 @@ from .local import LocalRegistry, create_registry, is_repository
 def open_registry(path: Path, *, create: bool = False) -> ZarrRegistry:
     """Open the registry at ``path``: a directory (read-write), or a ``.zip`` file (read-only).
 
-    ``create`` makes an empty registry where ``path`` is missing or an empty directory. Raises ``RegistryError`` when there
-    is none, when it is something else, damaged, or of a newer version. Cost does not grow with the experts in it.
+    ``create`` makes an empty registry where ``path`` is missing or an empty directory. Raises ``RegistryError`` when
+    there is none, when it is something else, damaged, or of a newer version. No records are listed or read.
     """
     path = Path(path)
     if path.suffix.lower() == ".zip" and not path.is_dir():

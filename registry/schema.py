@@ -1,4 +1,4 @@
-"""What each kind of record must hold, as data; registry/FORMAT.md says the same in prose and a test compares the two."""
+"""What each kind of record must hold, as data; registry/FORMAT.md says the same and a test compares the two."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ AttributeType = Literal["string", "string or null", "integer", "object", "list",
 class ArraySpec:
     """One array, or a family of arrays where the name has a ``<...>`` segment.
 
-    ``dtype`` is ``i4``, ``f4``, ``u1`` or ``any`` (bool, integers, floats). ``dims`` are symbols (equal symbols have equal
-    extents within a record; ``n_s`` counts the items of the synthesizer named in the array's path), digits, or a final ``...``.
+    ``dtype`` is ``i4``, ``f4``, ``u1`` or ``any`` (bool, integers, floats). ``dims`` are symbols, digits, or a final
+    ``...``. Equal symbols have equal extents within a record; ``n_s`` counts the items of the synthesizer named in
+    the array's path.
     """
 
     name: str

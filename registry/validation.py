@@ -31,9 +31,9 @@ def check_record(kind: str, name: str, record: Record) -> None:
     path = record_path(kind, name)
     schema = kind_of(kind)
     check_array_names(path, record.arrays)
+    _check_presence(path, schema, record)
     for attribute, wanted in schema.attributes.items():
         _check_attribute(path, record.attributes, attribute, wanted)
-    _check_presence(path, schema, record)
     extents: dict[str, int] = {}
     for array_name in sorted(record.arrays):
         spec = _spec_of(schema, array_name)

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unirestorer.api import Degraded, degrade, diagnose, load, restore
+    from unirestorer.api import Degraded, degrade, diagnose, load, replay, restore
     from unirestorer.core.errors import UniRestorerError
     from unirestorer.core.images import Picture
     from unirestorer.core.mixture import Estimate
@@ -27,6 +27,7 @@ _HOMES = {
     "degrade": "unirestorer.api",
     "diagnose": "unirestorer.api",
     "load": "unirestorer.api",
+    "replay": "unirestorer.api",
     "restore": "unirestorer.api",
 }
 
@@ -41,18 +42,29 @@ __all__ = [
     "degrade",
     "diagnose",
     "load",
+    "replay",
     "restore",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module("importlib.metadata").version("unirestorer")
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'unirestorer' has no attribute '{name}'")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    """The installed version; "unknown" in a bare checkout."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("unirestorer")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def __dir__() -> list[str]:

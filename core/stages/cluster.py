@@ -44,7 +44,9 @@ def cluster(run: Run, stamp: str) -> None:
     }
     draw_map(samples, fitted, train, names, figures, run.reports / "hierarchy.png")
     summary = f"tree {tree.sizes}; NMI of level 1 with the true types {figures['nmi_type']:.3f}"
-    run.commit("cluster", stamp, {("hierarchies", run.name): hierarchy_record(tree, attributes, census)}, summary, figures)
+    run.commit(
+        "cluster", stamp, {("hierarchies", run.name): hierarchy_record(tree, attributes, census)}, summary, figures
+    )
 
 
 def quality(tree: Hierarchy, samples: SampleSet, rows: NDArray[np.intp]) -> dict[str, float]:

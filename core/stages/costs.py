@@ -19,7 +19,7 @@ BATCH = 16
 
 
 def costs(run: Run, stamp: str) -> None:
-    """Write L1 and squared error (n, M) of each expert on centre patches of all calibration and some training samples."""
+    """Write L1 and squared error (n, M) of each expert on patches of all calibration and some training samples."""
     tree, names, _, _ = load_hierarchy(run.store, run.name)
     samples, section = run.samples(), run.recipe.costs
     some = np.random.default_rng(run.recipe.seed).permutation(samples.rows(TRAIN))[: section.samples]
@@ -32,7 +32,9 @@ def costs(run: Run, stamp: str) -> None:
     attributes = {"dr_set": run.name, "hierarchy": run.name, "experts": run.name}
     record = Record({"l1": l1, "mse": mse, "sample": rows}, attributes)
     best, root = _psnr(mse.min(1)), _psnr(mse[:, 0])
-    summary = f"{len(tree)} experts on {len(rows)} samples; mean PSNR of the best {best:.2f} dB, of the root {root:.2f} dB"
+    summary = (
+        f"{len(tree)} experts on {len(rows)} samples; mean PSNR of the best {best:.2f} dB, of the root {root:.2f} dB"
+    )
     run.commit("costs", stamp, {("costs", run.name): record}, summary, {"oracle psnr": best, "root psnr": root})
 
 

@@ -20,7 +20,10 @@ def evaluate(run: Run, stamp: str) -> None:
     cases = list(_cases(run))
     outcomes = measure(cases, whole(mixture))
     write_report(run.reports / "evaluation.md", f"{run.name}: held-out photos, samples of the training mix", outcomes)
-    figures = {**{f"gain {group}": gain for group, gain in gains(outcomes).items()}, "type accuracy": type_accuracy(outcomes)}
+    figures = {
+        **{f"gain {group}": gain for group, gain in gains(outcomes).items()},
+        "type accuracy": type_accuracy(outcomes),
+    }
     damaged = [o for o in outcomes if o.kind != run.recipe.experts.identity]
     mean = float(np.mean([o.after - o.before for o in damaged])) if damaged else 0.0
     summary = f"{len(outcomes)} held-out samples: mean gain {mean:+.2f} dB, type found {figures['type accuracy']:.1%}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,12 +30,13 @@ class L1(nn.Module):
 
     def forward(self, damaged: Tensor, clean: Tensor) -> Tensor:
         """Both (B, 3, H, W) in [0, 1]."""
-        return (self.network(damaged).float() - clean).abs().mean()
+        error: Tensor = (self.network(damaged).float() - clean).abs().mean()
+        return error
 
 
 def experts(run: Run, stamp: str) -> None:
     """Write an expert for every node; each is one commit, so an interrupted run keeps those that are finished."""
-    tree, names, types, _ = load_hierarchy(run.store, run.name)
+    tree, names, _, _ = load_hierarchy(run.store, run.name)
     census = run.store.read("hierarchies", run.name).arrays["census"]
     samples = run.samples()
     identity = run.recipe.experts.identity
@@ -42,13 +45,16 @@ def experts(run: Run, stamp: str) -> None:
     trained = 0
     for node in range(len(tree)):
         run.watch("experts", node, len(tree), names[node])
+        mark = _mark(run, node, int(tree.level[node]))
         if share[node] >= run.recipe.experts.identity_share:
-            _write_identity(run, node, stamp)
+            _write_identity(run, node, mark)
         else:
-            _train(run, tree, node, names[node], samples, stamp)
+            _train(run, tree, node, names[node], samples, mark)
             trained += 1
     run.watch("experts", len(tree), len(tree), "done")
-    summary = f"{trained} experts trained ({run.recipe.experts.name}), {len(tree) - trained} identity, tree {tree.sizes}"
+    summary = (
+        f"{trained} experts trained ({run.recipe.experts.name}), {len(tree) - trained} identity, tree {tree.sizes}"
+    )
     run.commit("experts", stamp, {}, summary, {"experts": len(tree)})
 
 
@@ -62,15 +68,30 @@ def _done(run: Run, key: str, mark: str) -> bool:
     return run.store.exists("experts", key) and run.store.attributes("experts", key)["stamp"] == mark
 
 
-def _write_identity(run: Run, node: int, stamp: str) -> None:
-    key, mark = f"{run.name}/{node}", fingerprint(stamp, node)
+def _mark(run: Run, node: int, level: int) -> str:
+    """What a node's expert depends on: the tree, the architecture, and the training of its level and those above."""
+    section = run.recipe.experts
+    above = [config.model_dump(mode="json") for config in section.levels[: level + 1]]
+    return fingerprint(run.stamp("cluster"), section.model_dump(mode="json", exclude={"levels"}), above, node)
+
+
+def _write_identity(run: Run, node: int, mark: str) -> None:
+    key = f"{run.name}/{node}"
     if not _done(run, key, mark):
-        attributes = {"arch": IDENTITY, "config": {}, "sha256": None, "steps": 0, "parent": None, "metrics": {}, "stamp": mark}
+        attributes: dict[str, Any] = {
+            "arch": IDENTITY,
+            "config": {},
+            "sha256": None,
+            "steps": 0,
+            "parent": None,
+            "metrics": {},
+            "stamp": mark,
+        }
         run.store.write({("experts", key): Record({}, attributes)}, message=f"expert {key}: identity", author="experts")
 
 
-def _train(run: Run, tree: Hierarchy, node: int, label: str, samples: SampleSet, stamp: str) -> None:
-    key, mark = f"{run.name}/{node}", fingerprint(stamp, node)
+def _train(run: Run, tree: Hierarchy, node: int, label: str, samples: SampleSet, mark: str) -> None:
+    key = f"{run.name}/{node}"
     if _done(run, key, mark):
         return
     section, config = run.recipe.experts, training_of(run, int(tree.level[node]))
@@ -91,13 +112,8 @@ def _train(run: Run, tree: Hierarchy, node: int, label: str, samples: SampleSet,
         seed=run.recipe.seed + 1000 * (node + 1),
     )
     objective = L1(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-    losses: list[float] = []
-
-    def watch(step: int, steps: int, loss: float) -> None:
-        losses.append(loss)
-        run.watch(f"expert {node} {label}", step, steps, f"L1 {np.mean(losses[-10:]):.4f}")
-
-    fit(objective, batches, config, checkpoint=run.work / f"expert-{mark[:16]}.safetensors", progress=watch)
+    checkpoint = run.work / f"expert-{mark[:16]}.safetensors"
+    fit(objective, batches, config, checkpoint=checkpoint, progress=run.losses(f"expert {node} {label}"))
     weights = pack(network)
     attributes = {
         "arch": spec.name,

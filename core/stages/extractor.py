@@ -21,14 +21,15 @@ def extractor(run: Run, stamp: str) -> None:
     section = run.recipe.extractor
     spec = run.catalogue.extractor(section.name)
     config = validate_config(spec.config, section.config, "extractor.config")
-    network = seeded(lambda: spec.build(config), run.recipe.seed)
+    network: torch.nn.Module = seeded(lambda: spec.build(config), run.recipe.seed)
     samples = run.samples()
     figures = {}
     summary = f"{spec.name} as it is (not trainable)"
-    if spec.objective is not None:
+    make_objective = spec.objective
+    if make_objective is not None:
         if section.training is None:
             raise ConfigError(f"extractor.training: missing, and the extractor '{spec.name}' is trained by its recipe")
-        objective = seeded(lambda: spec.objective(network, samples.prompts), run.recipe.seed + 1)
+        objective = seeded(lambda: make_objective(network, samples.prompts), run.recipe.seed + 1)
         pixels = run.pixels(samples)
         side = min(getattr(config, "crop", samples.side), samples.side)
         training = section.training
@@ -36,10 +37,10 @@ def extractor(run: Run, stamp: str) -> None:
             samples, pixels, samples.rows(TRAIN), side=side, batch=training.batch, seed=run.recipe.seed
         )
         checkpoint = run.work / f"extractor-{stamp[:16]}.safetensors"
-        watch = lambda step, steps, loss: run.watch("extractor", step, steps, f"loss {loss:.3f}")  # noqa: E731
-        fit(objective, batches, training, checkpoint=checkpoint, progress=watch)
+        fit(objective, batches, training, checkpoint=checkpoint, progress=run.losses("extractor"))
         figures["type accuracy"] = nearest_type_accuracy(network, samples, pixels)
-        summary = f"{spec.name} trained for {training.steps} steps; type accuracy on unseen photos {figures['type accuracy']:.3f}"
+        found = f"type accuracy on unseen photos {figures['type accuracy']:.3f}"
+        summary = f"{spec.name} trained for {training.steps} steps; {found}"
     record = extractor_record(network.eval(), spec.name, config.model_dump(mode="json"), fingerprint(stamp))
     run.commit("extractor", stamp, {("extractors", run.name): record}, summary, figures)
 

@@ -28,13 +28,14 @@ def routers(run: Run, stamp: str) -> None:
     table = run.store.read("costs", run.name).arrays
     rows = table["sample"]
     cost = scaled_cost(table["l1"], table["mse"], section)
-    network = seeded(lambda: new_routers(tree, samples.dr), run.recipe.seed)
+    dr = samples.dr
+    network = seeded(lambda: new_routers(tree, dr), run.recipe.seed)
     centre = tree.centroid[tree.assign[rows, -1]]
-    batches = CostBatches(network, samples.dr[rows], cost, centre, section, run.recipe.seed)
+    batches = CostBatches(network, dr[rows], cost, centre, section, run.recipe.seed)
     checkpoint = run.work / f"routers-{stamp[:16]}.safetensors"
-    watch = lambda step, steps, loss: run.watch("routers", step, steps, f"loss {loss:.3f}")  # noqa: E731
-    fit(RouterObjective(network, section), batches, section.training, checkpoint=checkpoint, progress=watch)
-    chosen = choose(network, samples.dr[rows])
+    objective = RouterObjective(network, section)
+    fit(objective, batches, section.training, checkpoint=checkpoint, progress=run.losses("routers"))
+    chosen = choose(network, dr[rows])
     gap = float((cost[np.arange(len(rows)), chosen] - cost.min(1)).mean())
     record = routers_record(network, {"config": section.model_dump(mode="json"), "losses": {"regret": gap}})
     ties = {
@@ -47,7 +48,9 @@ def routers(run: Run, stamp: str) -> None:
         "provenance": {"recipe": run.recipe.model_dump(mode="json"), "photos": run.data_stamp},
     }
     records = {("routers", run.name): record, ("models", "default"): Record({}, ties)}
-    summary = f"trained for {section.training.steps} steps ({section.objective}); mean regret {gap:.3f} ({section.cost})"
+    summary = (
+        f"trained for {section.training.steps} steps ({section.objective}); mean regret {gap:.3f} ({section.cost})"
+    )
     run.commit("routers", stamp, records, summary, {"regret": gap})
 
 

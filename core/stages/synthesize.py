@@ -19,7 +19,8 @@ def synthesize(run: Run, stamp: str) -> None:
     ]
     split = split_photos(len(run.photos.names), config.calibration, config.heldout, run.recipe.seed)
     samples = draw(run.catalogue, choices, run.photos, split, config.samples, config.crop, run.recipe.seed)
-    summary = f"{len(samples)} samples of {len(run.photos.names)} photos, {len(choices)} types, {len(samples.prompts.pairs)} prompts"
+    labels = f"{len(choices)} types, {len(samples.prompts.pairs)} prompts"
+    summary = f"{len(samples)} samples of {len(run.photos.names)} photos, {labels}"
     run.commit("synthesize", stamp, {("dr_sets", run.name): samples.to_record()}, summary, {"samples": len(samples)})
 
 

@@ -15,12 +15,18 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Checkpoint:
-    """Weights, their running average, and AdamW's moments, in one file."""
+    """Weights, buffers, the running average of the weights, and AdamW's moments, in one file."""
 
     def __init__(
-        self, path: Path, parameters: list[nn.Parameter], average: list[Tensor], optimizer: torch.optim.Optimizer
+        self,
+        path: Path,
+        parameters: list[nn.Parameter],
+        buffers: list[Tensor],
+        average: list[Tensor],
+        optimizer: torch.optim.Optimizer,
     ) -> None:
         self.path = path
+        self.buffers = buffers
         self.parameters = parameters
         self.average = average
         self.optimizer = optimizer
@@ -54,6 +60,7 @@ class Checkpoint:
         return step
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from ((f"buffer.{index}", buffer) for index, buffer in enumerate(self.buffers))
         for index, (parameter, average) in enumerate(zip(self.parameters, self.average, strict=True)):
             yield f"weight.{index}", parameter
             yield f"average.{index}", average

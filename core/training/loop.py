@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -19,6 +19,7 @@ from ..errors import UniRestorerError
 from ..recipe import TrainingConfig
 from .checkpoint import Checkpoint
 
+M = TypeVar("M", bound=nn.Module)
 Batches = Callable[[int], tuple[Tensor, ...]]
 """The batch number i of an endless stream; equal numbers give equal batches."""
 
@@ -35,7 +36,7 @@ class DivergedError(UniRestorerError, ArithmeticError):
     """The loss became infinite or not a number."""
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(build: Callable[[], M], seed: int) -> M:
     """``build()`` with weights initialised from ``seed``; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed)
@@ -51,19 +52,24 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 
 def fit(
-    objective: nn.Module, batches: Batches, config: TrainingConfig, *, checkpoint: Path, progress: Progress | None = None
+    objective: nn.Module,
+    batches: Batches,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path,
+    progress: Progress | None = None,
 ) -> None:
     """Train ``objective``, whose forward(*batch) is the scalar loss; afterwards it carries the averaged (EMA) weights.
 
-    An interrupted run goes on from ``checkpoint`` (a file; removed at the end). Under ``accelerate launch`` each process
-    takes its own batches. Raises ``DivergedError`` when the loss is not finite.
+    An interrupted run goes on from ``checkpoint`` (a file; removed at the end). Under ``accelerate launch`` each
+    process takes its own batches. Raises ``DivergedError`` when the loss is not finite.
     """
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     parameters = [p for p in objective.parameters() if p.requires_grad]
     average = [p.detach().clone().to(accelerator.device) for p in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = accelerator.prepare(objective, optimizer)
-    saved = Checkpoint(checkpoint, parameters, average, optimizer)
+    saved = Checkpoint(checkpoint, parameters, list(objective.buffers()), average, optimizer)
     model.train()
     for step in range(saved.load(), config.steps):
         number = step * accelerator.num_processes + accelerator.process_index
@@ -81,14 +87,16 @@ def fit(
         if (step + 1) % 50 == 0 or step + 1 == config.steps:
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise DivergedError(f"training diverged at step {step + 1}: loss is {value}; lower lr (now {config.lr})")
+                raise DivergedError(
+                    f"training diverged at step {step + 1}: loss is {value}; lower lr (now {config.lr})"
+                )
             if progress is not None and accelerator.is_main_process:
                 progress(step + 1, config.steps, value)
         if (step + 1) % config.checkpoint_every == 0 and accelerator.is_main_process:
             saved.save(step + 1)
     with torch.no_grad():
-        for parameter, value in zip(parameters, average, strict=True):
-            parameter.copy_(value)
+        for parameter, mean in zip(parameters, average, strict=True):
+            parameter.copy_(mean)
     objective.eval()
     if accelerator.is_main_process:
         checkpoint.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pydantic import PositiveInt, field_validator
 
 from unirestorer.core import Config
@@ -18,6 +20,6 @@ class KMeansConfig(Config):
     @field_validator("sizes")
     @classmethod
     def _grows(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        if sizes[:1] != (1,) or any(coarse > fine for coarse, fine in zip(sizes[:-1], sizes[1:], strict=True)):
+        if sizes[:1] != (1,) or any(coarse > fine for coarse, fine in pairwise(sizes)):
             raise ValueError("sizes must begin with 1 and never shrink, for example [1, 7, 19]")
         return sizes

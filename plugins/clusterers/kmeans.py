@@ -2,8 +2,8 @@
 
 Level l + 1 splits every node of level l by k-means inside the node. How many children a node gets is decided greedily:
 each of the K(l+1) nodes goes where the mean within-cluster sum of squares per child is still largest, so a tight
-cluster (clean images) may stay whole. DRs are scaled to unit length first unless told otherwise; the paper states neither
-normalisation nor seeds.
+cluster (clean images) may stay whole. DRs are scaled to unit length first unless told otherwise; the paper states
+neither normalisation nor seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class TopDownKMeans:
         """Cluster ``dr`` (N, D) float32; raises ``ShapeError`` when there are fewer distinct samples than leaves."""
         needed = self.config.sizes[-1]
         if dr.ndim != 2 or len(np.unique(dr, axis=0)) < needed:
-            raise ShapeError(f"kmeans: got DRs of shape {dr.shape}, wanted at least {needed} distinct rows for {needed} leaves")
+            raise ShapeError(
+                f"kmeans: got DRs of shape {dr.shape}, wanted at least {needed} distinct rows for {needed} leaves"
+            )
         points = normalised(dr) if self.config.normalize else dr.astype(np.float32)
         parent, level, centroid = [-1], [0], [points.mean(axis=0)]
         assign = np.zeros((len(points), len(self.config.sizes)), dtype=np.int32)

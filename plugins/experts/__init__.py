@@ -30,5 +30,7 @@ def register_experts() -> Sequence[ExpertSpec[Any]]:
     """The identity for clean images, and the compact network."""
     return [
         ExpertSpec("identity", "leaves the image as it is: the expert of clean images", IdentityConfig, _identity),
-        ExpertSpec("resunet", "compact residual U-Net at half resolution", ResUNetConfig, _resunet, SizeRequirement(16, 16)),
+        ExpertSpec(
+            "resunet", "compact residual U-Net at half resolution", ResUNetConfig, _resunet, SizeRequirement(16, 16)
+        ),
     ]

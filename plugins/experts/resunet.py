@@ -1,14 +1,15 @@
 """``resunet``: the compact restoration network, plain convolutions at half resolution and below.
 
-Pixel-unshuffle by 2 at the input, a U-Net of residual blocks (3x3 convolution, ReLU, 3x3 convolution), pixel-shuffle at
-the output, and a residual connection from input to output. No normalisation and no global pooling, so a tile of an image
-is restored like the whole of it up to the receptive field. Own design: pixel-unshuffle as in FFDNet (Zhang et al. 2018),
-plain residual U-Net as in DRUNet (Zhang et al. 2021). On CPUs plain convolutions run several times faster than
-depthwise ones of equal MACs.
+Pixel-unshuffle by 2 at the input, a U-Net of residual blocks (3x3 convolution, ReLU, 3x3 convolution), pixel-shuffle
+at the output, and a residual connection from input to output. No normalisation and no global pooling, so a tile of an
+image is restored like the whole of it up to the receptive field. Own design: pixel-unshuffle as in FFDNet (Zhang et
+al. 2018), plain residual U-Net as in DRUNet (Zhang et al. 2021). On CPUs plain convolutions run several times faster
+than depthwise ones of equal MACs.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,14 +40,14 @@ def _blocks(width: int, count: int) -> nn.Sequential:
 
 
 class ResUNet(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] to restored images of the same shape, not clipped; H and W multiples of ``multiple``."""
+    """Images (B, 3, H, W) in [0, 1] to restored ones, not clipped; H and W are multiples of 2 ** number of widths."""
 
     def __init__(self, config: ResUNetConfig) -> None:
         super().__init__()
         widths = config.widths
         self.head = nn.Conv2d(12, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, config.encoder, strict=True))
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairs)
         self.decoder = nn.ModuleList(_blocks(w, n) for w, n in zip(widths[:-1], config.decoder, strict=True))

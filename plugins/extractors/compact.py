@@ -1,12 +1,13 @@
 """``compact``: a small convolutional DR extractor trained contrastively on type and degree.
 
 The paper's fine-grained extractor (section 3.2) aligns image embeddings with the text embeddings of prompts such as
-"small noise". Here every prompt has a learned embedding instead of a text tower's. Two terms, both multi-positive:
-a softmax over prompt embeddings (equal prompts are one class, never negatives of each other) and a supervised contrastive
-term between images (Khosla et al. 2020) over prompts and over types.
+"small noise". Here every prompt has a learned embedding instead of a text tower's. Two terms, both multi-positive: a
+softmax over prompt embeddings (equal prompts are one class, never negatives of each other) and a supervised
+contrastive term between images (Khosla et al. 2020), each over prompts and over types.
 
-Input: a centre crop at native resolution, never resized, since resizing erases noise and compression marks. Pixel-unshuffle
-keeps the finest detail; mean and standard deviation over positions describe texture without caring where it is.
+Input: a centre crop at native resolution, never resized, since resizing erases noise and compression marks.
+Pixel-unshuffle keeps the finest detail; mean and standard deviation over positions describe texture without caring
+where it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, normalize, pixel_unshuffle
+from torch.nn.functional import cross_entropy, max_pool2d, normalize, pixel_unshuffle
 
 from unirestorer.core import Prompts
 
@@ -35,19 +36,52 @@ def centre_crop(images: Tensor, side: int) -> Tensor:
     return crop[..., : crop.shape[-2] // 2 * 2, : crop.shape[-1] // 2 * 2]
 
 
+def _convolution(narrow: int, wide: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
+
+
+def blocking(images: Tensor) -> Tensor:
+    """Traces of the JPEG grid in images (B, 3, H, W), (B, 80): how much steeper the image is at each phase of it.
+
+    The excess of the absolute difference of neighbours over the mean of its two neighbours, averaged along the grid
+    line and folded by the grid's period: 8 px in luma, 16 px in the halved chroma. Sorted over phases, so that a crop
+    may begin anywhere. After Wang, Bovik, Evan (2000), "Blind measurement of blocking artifacts in images".
+    """
+    luma = 0.299 * images[:, 0] + 0.587 * images[:, 1] + 0.114 * images[:, 2]
+    planes = ((luma, 8), (images[:, 2] - luma, 16), (images[:, 0] - luma, 16))
+    parts = []
+    for plane, period in planes:
+        for lines in (plane, plane.transpose(1, 2)):
+            step = (lines[:, :, 1:] - lines[:, :, :-1]).abs()
+            excess = step[:, :, 1:-1] - 0.5 * (step[:, :, :-2] + step[:, :, 2:])
+            profile = excess.clamp(-0.05, 0.05).mean(1)  # (B, W - 3)
+            whole = profile.shape[1] // period * period
+            folded = profile[:, :whole].reshape(len(profile), -1, period).mean(1)
+            parts.append(folded.sort(dim=1).values)
+    return 100 * torch.cat(parts, dim=1)
+
+
+def _moments(maps: Tensor) -> list[Tensor]:
+    """Mean and standard deviation over positions, each (B, C)."""
+    return [maps.mean((2, 3)), maps.std((2, 3), correction=0)]
+
+
 class CompactExtractor(nn.Module):
     """Images (B, 3, H, W) in [0, 1], any H and W, to raw DRs (B, dim)."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = [nn.Conv2d(12, config.widths[0], 3, padding=1), nn.ReLU()]
+        layers = _convolution(12, config.widths[0], 1)
         for narrow, wide in zip(config.widths[:-1], config.widths[1:], strict=True):
-            layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.ReLU()]
+            layers += _convolution(narrow, wide, 2)
         last = config.widths[-1]
-        layers += [nn.Conv2d(last, last, 3, padding=1), nn.ReLU()]
+        layers += _convolution(last, last, 1)
         self.features = nn.Sequential(*layers)
-        self.project = nn.Sequential(nn.Linear(2 * (last + 12), 2 * config.dim), nn.ReLU(), nn.Linear(2 * config.dim, config.dim))
+        inside = 2 * (last + 12 + 2) + 80
+        self.project = nn.Sequential(
+            nn.BatchNorm1d(inside), nn.Linear(inside, 2 * config.dim), nn.ReLU(), nn.Linear(2 * config.dim, config.dim)
+        )
 
     @property
     def dim(self) -> int:
@@ -56,9 +90,11 @@ class CompactExtractor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Raw, un-normalised DRs."""
-        x = pixel_unshuffle(centre_crop(images, self.config.crop), 2) - 0.5  # (B, 12, h, w)
-        maps = self.features(x)
-        parts = [maps.mean((2, 3)), maps.std((2, 3), correction=0), x.mean((2, 3)), x.std((2, 3), correction=0)]
+        crop = centre_crop(images, self.config.crop)
+        x = pixel_unshuffle(crop, 2) - 0.5  # (B, 12, h, w)
+        dark = -max_pool2d(-x.amin(1, keepdim=True), 8, ceil_mode=True)  # dark channel: high in haze (He et al. 2009)
+        bright = max_pool2d(x.amax(1, keepdim=True), 8, ceil_mode=True)  # bright channel: low in low light
+        parts = [*_moments(self.features(x)), *_moments(x), *_moments(dark), *_moments(bright), blocking(crop)]
         dr: Tensor = self.project(torch.cat(parts, dim=1))
         return dr
 
@@ -83,7 +119,7 @@ class PromptContrast(nn.Module):
         by_prompt = cross_entropy(dr @ normalize(self.prompt, dim=1).T / self.temperature, prompt)
         by_type = cross_entropy(dr @ normalize(self.kind, dim=1).T / self.temperature, kind)
         between = self._contrast(dr, prompt) + self._contrast(dr, kind)
-        return by_prompt + by_type + 0.25 * between
+        return by_type + 0.5 * by_prompt + 0.25 * between
 
     def _contrast(self, dr: Tensor, label: Tensor) -> Tensor:
         """Supervised contrastive loss: every pair of equal label is a positive; zero where a batch has none."""

@@ -38,7 +38,9 @@ def _print_table(rows: list[PluginRow]) -> None:
     from unirestorer.plugins.manager import PluginRow
 
     names = [field.name for field in fields(PluginRow)]
-    table = Table(*names)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(name, no_wrap=name in ("kind", "version"), overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(getattr(row, name)), _style(row) if name == "state" else "") for name in names))
     Console().print(table)

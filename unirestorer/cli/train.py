@@ -52,22 +52,20 @@ def train(
 def _bars() -> Iterator[Watcher]:
     """Rich progress bars on a terminal; a line every five seconds elsewhere."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines()
         return
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=console) as progress:
-        tasks: dict[str, int] = {}
+    name, note = TextColumn("{task.description:<28}"), TextColumn("{task.fields[note]}")
+    with Progress(name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
 
         def watch(task: str, done: int, total: int, note: str) -> None:
             if task not in tasks:
-                tasks[task] = int(progress.add_task(task, total=total, note=note))
-            progress.update(tasks[task], completed=done, note=note)  # type: ignore[arg-type]
-            if done >= total and task not in ("experts", "costs", "extract"):
-                progress.update(tasks[task], visible=False)  # type: ignore[arg-type]
+                tasks[task] = progress.add_task(task, total=total, note=note)
+            progress.update(tasks[task], completed=done, note=note, visible=done < total or task == "experts")
 
         yield watch
 
@@ -75,11 +73,11 @@ def _bars() -> Iterator[Watcher]:
 def _lines() -> Watcher:
     import time
 
-    last = {"": 0.0}
+    last: dict[str, float] = {}
 
     def watch(task: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()
-        if done >= total or now - last.get(task, 0.0) > 5:
+        if done >= total or now - last.get(task, -5.0) >= 5:
             last[task] = now
             typer.echo(f"{task}: {done}/{total} {note}", err=True)
 

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unirestorer.core.recipe import TrainingConfig
+from unirestorer.core.training.loop import Batches, DivergedError, fit, learning_rate, seeded
+
+CONFIG = TrainingConfig(steps=40, batch=4, lr=0.05, warmup=5, ema=0.5, checkpoint_every=10)
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        loss: Tensor = ((self.layer(x) - y) ** 2).mean()
+        return loss
+
+
+def batches(number: int) -> tuple[Tensor, Tensor]:
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(number))
+    return x, x.sum(1, keepdim=True)
+
+
+def stop_at(step: int) -> Batches:
+    def source(number: int) -> tuple[Tensor, Tensor]:
+        if number == step:
+            raise KeyboardInterrupt
+        return batches(number)
+
+    return source
+
+
+def trained(path: Path) -> Line:
+    model = seeded(Line, 1)
+    fit(model, batches, CONFIG, checkpoint=path)
+    return model
+
+
+def equal(one: nn.Module, two: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    before = float(seeded(Line, 1)(*batches(99)).detach())
+    assert float(trained(tmp_path / "c").eval()(*batches(99)).detach()) < 0.2 * before
+
+
+@pytest.mark.parametrize("step", [3, 10, 27, 39])
+def test_an_interrupted_run_resumes_bit_equal(tmp_path: Path, step: int) -> None:
+    model = seeded(Line, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, stop_at(step), CONFIG, checkpoint=tmp_path / "c.safetensors")
+    resumed = seeded(Line, 1)
+    fit(resumed, batches, CONFIG, checkpoint=tmp_path / "c.safetensors")
+    assert equal(resumed, trained(tmp_path / "d.safetensors"))
+
+
+def test_a_run_really_starts_from_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(seeded(Line, 1), stop_at(25), CONFIG, checkpoint=tmp_path / "c.safetensors")
+    seen: list[int] = []
+
+    def source(number: int) -> tuple[Tensor, Tensor]:
+        seen.append(number)
+        return batches(number)
+
+    fit(seeded(Line, 1), source, CONFIG, checkpoint=tmp_path / "c.safetensors")
+    assert seen[0] == 20
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 100])
+def test_a_damaged_checkpoint_means_starting_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.safetensors").write_bytes(content)
+    model = seeded(Line, 1)
+    fit(model, batches, CONFIG, checkpoint=tmp_path / "c.safetensors")
+    assert equal(model, trained(tmp_path / "d.safetensors"))
+
+
+def test_the_checkpoint_is_removed_at_the_end(tmp_path: Path) -> None:
+    trained(tmp_path / "c.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_learning_rate_warms_up_and_decays_to_a_hundredth() -> None:
+    rates = [learning_rate(CONFIG, step) for step in (0, 4, 5, 40)]
+    assert rates == pytest.approx([0.01, 0.05, 0.05, 0.0005])
+
+
+def test_seeded_building_leaves_the_global_random_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    seeded(Line, 3)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_an_infinite_loss_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="lower lr"):
+        fit(
+            seeded(Line, 1), lambda n: (batches(n)[0], torch.full((8, 1), torch.inf)), CONFIG, checkpoint=tmp_path / "c"
+        )

@@ -1,0 +1,114 @@
+"""``unirestorer restore``: files and folders in, restored files out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unirestorer.cli.console import FAILED, complain, say
+from unirestorer.core.errors import ImageError, UniRestorerError
+
+if TYPE_CHECKING:
+    from unirestorer.cli.targets import Job
+    from unirestorer.core.reports import Outcome
+    from unirestorer.core.restoring import Restoration, Restorer
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files and folders of images.")]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option("--task", metavar="NAME", help="Damage to look for; repeatable. Default: find out."),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE_OR_DIR", help="Registry (.zip or folder) with the model. Default: the one inside."),
+]
+
+
+def restore(
+    paths: Paths,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder, or file name for a single image.")],
+    task: Tasks = None,
+    model: Model = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON.")] = None,
+    tile: Annotated[int, typer.Option(min=0, metavar="N", help="Side of a tile in pixels; 0: in one piece.")] = 512,
+    overlap: Annotated[int, typer.Option(min=0, metavar="N", help="Pixels that neighbouring tiles share.")] = 64,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")] = False,
+) -> None:
+    """Restore damaged photos. What is wrong is found out unless --task says it."""
+    from unirestorer.cli.targets import plan_jobs
+    from unirestorer.core.reports import Outcome, write_report
+
+    outcomes: list[Outcome] = []
+
+    def failed(path: Path, error: ImageError) -> None:
+        complain(error)
+        outcomes.append(Outcome(path, error=str(error)))
+
+    jobs = plan_jobs(paths, out, failed)
+    if report is not None:
+        _check_report(report, jobs, overwrite)
+    if jobs:
+        outcomes += _run(jobs, _restorer(model, tile, overlap, task or ()), task or (), overwrite)
+    if report is not None:
+        write_report(report, outcomes)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(FAILED)
+
+
+def _restorer(model: Path | None, tile: int, overlap: int, tasks: Sequence[str]) -> Restorer:
+    """Loads the model; raises before any image is touched if a task or the tiles are impossible."""
+    from unirestorer import api
+    from unirestorer.core.tiles import spans
+
+    spans(1, tile or None, overlap)
+    restorer = api.load(model, tile=tile or None, overlap=overlap)
+    restorer.allowed(tasks)
+    return restorer
+
+
+def _run(jobs: Sequence[Job], restorer: Restorer, tasks: Sequence[str], overwrite: bool) -> list[Outcome]:
+    from unirestorer.core.reports import Outcome, outcome_line
+
+    outcomes = []
+    for job in jobs:
+        try:
+            outcome = Outcome(job.source, job.target, _restore_file(job, restorer, tasks, overwrite))
+            say(outcome_line(outcome))
+        except UniRestorerError as error:
+            complain(error)
+            outcome = Outcome(job.source, job.target, error=str(error))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _restore_file(job: Job, restorer: Restorer, tasks: Sequence[str], overwrite: bool) -> Restoration:
+    """Restore one file; an unchanged image of the same format is copied byte by byte."""
+    from unirestorer.cli.targets import check_free
+    from unirestorer.core.files import copy_bytes
+    from unirestorer.core.images import format_of, load
+
+    check_free(job.target, overwrite)
+    picture = load(job.source)
+    restoration = restorer.restore(picture, tasks)
+    if restoration.unchanged and picture.format == format_of(job.target):
+        copy_bytes(job.source, job.target)
+    else:
+        restoration.save(job.target)
+    return restoration
+
+
+def _check_report(report: Path, jobs: Sequence[Job], overwrite: bool) -> None:
+    from unirestorer.cli.targets import check_free
+
+    taken = {path.resolve() for job in jobs for path in (job.source, job.target)}
+    if report.resolve() in taken:
+        raise ImageError(f"{report}: the report would overwrite an image; choose another name")
+    check_free(report, overwrite)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(restore)
