@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .catalogue import Catalogue, validate_config
+from .catalogue import Catalogue
 from .contracts import SizeRequirement, Store
 from .errors import UnknownNameError
-from .models import load_extractor, load_hierarchy, load_routers
-from .weights import unpack
+from .models import load_expert, load_extractor, load_hierarchy, load_routers
 
 IDENTITY = "identity"
 
@@ -127,13 +126,7 @@ class Mixture:
         return expert
 
     def _load(self, node: int) -> Expert:
-        name = f"{self._experts}/{node}"
-        record = self._store.read("experts", name)
-        spec = self._catalogue.expert(record.attributes["arch"])
-        module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
-        if "weights" in record.arrays:
-            unpack(module, record.arrays["weights"], f"expert {name}")
-        module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module, spec = load_expert(self._store, self._catalogue, f"{self._experts}/{node}")
         return Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node])
 
 

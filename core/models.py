@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .catalogue import Catalogue, validate_config
-from .contracts import Record, Store
+from .contracts import ExpertSpec, Record, Store
 from .errors import RegistryError
 from .hierarchy import Hierarchy
 from .recipe import fingerprint
@@ -40,6 +41,16 @@ def load_extractor(store: Store, catalogue: Catalogue, name: str) -> Any:
     extractor = spec.build(validate_config(spec.config, record.attributes["config"], f"extractor {name}"))
     unpack(extractor, record.arrays["weights"], f"extractor {name}")
     return extractor.eval()
+
+
+def load_expert(store: Store, catalogue: Catalogue, name: str) -> tuple[nn.Module, ExpertSpec[Any]]:
+    """The expert ``name`` ("set/node") in evaluation mode and channels-last memory, and its architecture."""
+    record = store.read("experts", name)
+    spec = catalogue.expert(record.attributes["arch"])
+    network: nn.Module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
+    if "weights" in record.arrays:
+        unpack(network, record.arrays["weights"], f"expert {name}")
+    return network.eval().to(memory_format=torch.channels_last), spec  # type: ignore[call-overload]
 
 
 def hierarchy_record(tree: Hierarchy, attributes: dict[str, Any], census: np.ndarray[Any, Any]) -> Record:

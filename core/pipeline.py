@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from .catalogue import Catalogue
 from .contracts import Record, RecordKey, StageReport, Store
+from .photos import Photos
 from .recipe import Recipe, fingerprint
-from .samples import Photos, SampleSet, render
+from .rendering import render
+from .samples import SampleSet
 from .training.loop import Progress
 
 

@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from .catalogue import Catalogue, validate_config
-from .contracts import Params, Prompts, Record, Synthesizer
-from .errors import ImageError
-from .images import find_images, load
-
-RENDER_BATCH = 8
-TRAIN, CALIBRATION, HELDOUT = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Clean photos in memory: uint8 (H, W, 3) arrays, at least ``crop`` pixels on each side, with names and hashes."""
-
-    names: tuple[str, ...]
-    hashes: tuple[str, ...]
-    pixels: tuple[NDArray[np.uint8], ...]
-
-    def crop(self, image: int, corner: NDArray[np.integer], side: int) -> NDArray[np.uint8]:
-        """The (side, side, 3) crop with its top left at ``corner`` (y, x)."""
-        y, x = int(corner[0]), int(corner[1])
-        return self.pixels[image][y : y + side, x : x + side]
-
-
-def load_photos(folder: Path, crop: int) -> Photos:
-    """Every image under ``folder``, enlarged where a side is shorter than ``crop``; raises ``ImageError``."""
-    names, hashes, pixels = [], [], []
-    for path, relative in find_images([folder]):
-        picture = load(path)
-        names.append(relative.as_posix())
-        hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
-        pixels.append(_at_least(picture.pixels, crop))
-    if len(names) < 4:
-        raise ImageError(f"{folder}: got {len(names)} photos, wanted at least 4 clean photos to train on")
-    return Photos(tuple(names), tuple(hashes), tuple(pixels))
-
-
-def _at_least(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    scale = side / min(height, width)
-    if scale <= 1:
-        return pixels
-    size = (max(side, round(width * scale)), max(side, round(height * scale)))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+from .contracts import Prompts, Record, Synthesizer
+from .photos import Photos
 
 
 @dataclass(frozen=True)
@@ -153,57 +108,6 @@ def build_synthesizer(catalogue: Catalogue, name: str, config: Mapping[str, Any]
     spec = catalogue.synthesizer(name)
     synthesizer: Synthesizer = spec.build(validate_config(spec.config, config, f"degradation {name}"))
     return synthesizer
-
-
-def render(samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Path) -> NDArray[np.uint8]:
-    """The damaged crops (N, 3, side, side) uint8, in memory; kept in the file ``target`` and reused while it exists."""
-    shape = (len(samples), 3, samples.side, samples.side)
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(".tmp")
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        for number, (name, config) in enumerate(samples.synthesizers):
-            _render_one(samples, photos, build_synthesizer(catalogue, name, config), number, pixels)
-        pixels.flush()
-        os.replace(temporary, target)
-    loaded: NDArray[np.uint8] = np.load(target)
-    return loaded
-
-
-def _render_one(
-    samples: SampleSet, photos: Photos, synthesizer: Synthesizer, number: int, pixels: NDArray[np.uint8]
-) -> None:
-    rows = np.flatnonzero(samples.synthesizer == number)
-    fields = samples.params.get(samples.synthesizers[number][0], {})
-    for start in range(0, len(rows), RENDER_BATCH):
-        part = rows[start : start + RENDER_BATCH]
-        clean = to_float(np.stack([photos.crop(samples.image[i], samples.crop[i], samples.side) for i in part]))
-        params: Params = {
-            k: torch.from_numpy(np.ascontiguousarray(v[start : start + len(part)])) for k, v in fields.items()
-        }
-        with torch.inference_mode():
-            pixels[part] = to_bytes(synthesizer.apply(clean, params))
-
-
-def to_float(pixels: NDArray[np.uint8]) -> Tensor:
-    """uint8 (n, H, W, 3) to float32 (n, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).contiguous().float().div_(255)
-
-
-def to_bytes(images: Tensor) -> NDArray[np.uint8]:
-    """float (n, 3, H, W) to rounded uint8 of the same layout."""
-    array: NDArray[np.uint8] = images.clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
-    return array
-
-
-def split_photos(count: int, calibration: float, heldout: float, seed: int) -> NDArray[np.int32]:
-    """(count,) split of each photo, drawn at random; every split has at least one photo."""
-    order = np.random.default_rng(seed).permutation(count)
-    held, kept = max(1, round(heldout * count)), max(1, round(calibration * count))
-    split = np.full(count, TRAIN, dtype=np.int32)
-    split[order[:held]] = HELDOUT
-    split[order[held : held + kept]] = CALIBRATION
-    return split
 
 
 def draw(

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +21,8 @@ from torch import Tensor
 
 from unirestorer.core.catalogue import validation_lines
 from unirestorer.core.contracts import Config, Params
-from unirestorer.core.errors import ConfigError, ImageError
+from unirestorer.core.errors import ConfigError
+from unirestorer.core.files import atomic
 
 from .chain import Chain, Link, Specs, build_link
 
@@ -96,7 +95,8 @@ def save_sidecar(path: Path, chain: Chain, params: Params, output: Tensor, *, so
         degree=tuple(chain.degree(params)),
         output_sha256=pixels_sha256(output),
     )
-    _write(Path(path), json.dumps(sidecar.model_dump(mode="json"), indent=1) + "\n")
+    with atomic(Path(path)) as file:
+        file.write((json.dumps(sidecar.model_dump(mode="json"), indent=1) + "\n").encode())
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -179,18 +179,3 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "unknown"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".sidecar-", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise ImageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -80,7 +80,8 @@ def test_every_room_says_what_it_is(name: str) -> None:
 
 
 def test_importing_everything_never_imports_a_room_under_a_second_name(run_python: RunPython) -> None:
-    modules = [info.name for info in pkgutil.walk_packages(unirestorer.__path__, "unirestorer.")]
+    found = [info.name for info in pkgutil.walk_packages(unirestorer.__path__, "unirestorer.")]
+    modules = [name for name in found if not name.endswith(".__main__")]  # importing that one runs the program
     assert len(modules) > 40
     code = (
         f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"

@@ -15,8 +15,9 @@ from ..contracts import Prompts
 from ..errors import RegistryError
 from ..hierarchy import Hierarchy, level_names, normalised
 from ..models import hierarchy_record
+from ..photos import TRAIN
 from ..pipeline import Run
-from ..samples import TRAIN, SampleSet
+from ..samples import SampleSet
 
 
 def cluster(run: Run, stamp: str) -> None:

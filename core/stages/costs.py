@@ -7,13 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..catalogue import validate_config
 from ..contracts import Record
-from ..models import load_hierarchy
+from ..models import load_expert, load_hierarchy
+from ..photos import CALIBRATION, TRAIN
 from ..pipeline import Run
-from ..samples import CALIBRATION, TRAIN
 from ..training.batches import centre_pairs
-from ..weights import unpack
 
 BATCH = 16
 
@@ -27,7 +25,8 @@ def costs(run: Run, stamp: str) -> None:
     damaged, clean = centre_pairs(samples, run.pixels(samples), run.photos, rows, section.patch)
     l1, mse = np.zeros((len(rows), len(tree)), np.float32), np.zeros((len(rows), len(tree)), np.float32)
     for node in range(len(tree)):
-        l1[:, node], mse[:, node] = _errors(expert_network(run, node), damaged, clean)
+        network, _ = load_expert(run.store, run.catalogue, f"{run.name}/{node}")
+        l1[:, node], mse[:, node] = _errors(network, damaged, clean)
         run.watch("costs", node + 1, len(tree), names[node])
     attributes = {"dr_set": run.name, "hierarchy": run.name, "experts": run.name}
     record = Record({"l1": l1, "mse": mse, "sample": rows}, attributes)
@@ -36,17 +35,6 @@ def costs(run: Run, stamp: str) -> None:
         f"{len(tree)} experts on {len(rows)} samples; mean PSNR of the best {best:.2f} dB, of the root {root:.2f} dB"
     )
     run.commit("costs", stamp, {("costs", run.name): record}, summary, {"oracle psnr": best, "root psnr": root})
-
-
-def expert_network(run: Run, node: int) -> nn.Module:
-    """The trained expert of a node, in evaluation mode."""
-    name = f"{run.name}/{node}"
-    record = run.store.read("experts", name)
-    spec = run.catalogue.expert(record.attributes["arch"])
-    network: nn.Module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
-    if "weights" in record.arrays:
-        unpack(network, record.arrays["weights"], f"expert {name}")
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 @torch.inference_mode()

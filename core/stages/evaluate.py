@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ..evaluation import Case, Restore, gains, measure, type_accuracy, write_report
 from ..mixture import Estimate, Mixture
+from ..photos import HELDOUT
 from ..pipeline import Run
-from ..samples import HELDOUT, to_bytes, to_float
+from ..rendering import to_bytes, to_float
 
 
 def evaluate(run: Run, stamp: str) -> None:

@@ -13,9 +13,10 @@ from ..contracts import Record
 from ..hierarchy import Hierarchy
 from ..mixture import IDENTITY
 from ..models import load_hierarchy
+from ..photos import TRAIN
 from ..pipeline import Run
 from ..recipe import TrainingConfig, fingerprint
-from ..samples import TRAIN, SampleSet
+from ..samples import SampleSet
 from ..training.batches import PatchPairs
 from ..training.loop import fit, seeded
 from ..weights import pack, sha256, unpack

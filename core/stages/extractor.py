@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from ..catalogue import validate_config
 from ..errors import ConfigError
 from ..models import extractor_record
+from ..photos import CALIBRATION, TRAIN
 from ..pipeline import Run
 from ..recipe import fingerprint
-from ..samples import CALIBRATION, TRAIN, SampleSet
+from ..samples import SampleSet
 from ..training.batches import LabelledCrops
 from ..training.loop import fit, seeded
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..catalogue import Catalogue, validate_config
+from ..photos import split_photos
 from ..pipeline import Run
 from ..recipe import DegradationChoice
-from ..samples import draw, split_photos
+from ..samples import draw
 
 
 def synthesize(run: Run, stamp: str) -> None:

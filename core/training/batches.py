@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..samples import Photos, SampleSet
+from ..photos import Photos
+from ..samples import SampleSet
 
 
 class PatchPairs:

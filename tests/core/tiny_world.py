@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from unirestorer.core.contracts import Store
+from unirestorer.core.photos import load_photos
 from unirestorer.core.pipeline import Run, Watcher
 from unirestorer.core.recipe import Recipe, load_recipe
-from unirestorer.core.samples import load_photos
 from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import open_registry
 

@@ -130,8 +130,9 @@ def test_a_wrong_number_of_gates_is_refused(sidecar: Path) -> None:
 
 def test_an_unwritable_place_is_named(sidecar: Path, tmp_path: Path) -> None:
     chain, params = load_sidecar(sidecar, SPECS)
+    (tmp_path / "file").touch()
     with pytest.raises(ImageError, match="cannot be written"):
-        save_sidecar(tmp_path / "no" / "s.json", chain, params, images(2), source="", seed=None)
+        save_sidecar(tmp_path / "file" / "s.json", chain, params, images(2), source="", seed=None)
 
 
 def test_a_chain_without_configs_cannot_be_written_down(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def train(
     """Train extractor, experts and routers from clean photos. Run again after an interruption to go on."""
     import torch
 
+    from unirestorer.core.photos import load_photos
     from unirestorer.core.pipeline import Run, run_pipeline
     from unirestorer.core.recipe import load_recipe
-    from unirestorer.core.samples import load_photos
     from unirestorer.plugins.manager import load_catalogue
     from unirestorer.registry import open_registry
 
