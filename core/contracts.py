@@ -118,7 +118,8 @@ class ExtractorSpec(Generic[C]):
     """Registers a DR extractor.
 
     ``objective(extractor, prompts)`` returns a module whose ``forward(images (B, 3, H, W), prompt (B,) int64)`` is the
-    scalar training loss; ``None`` for an extractor that is not trained here.
+    scalar training loss; ``None`` for an extractor that is not trained here. ``training_side(config)`` is the side in
+    pixels of the random crops it is trained on; ``None`` for whole samples.
     """
 
     name: str
@@ -126,6 +127,7 @@ class ExtractorSpec(Generic[C]):
     config: type[C]
     build: Callable[[C], Any]
     objective: Callable[[Any, Prompts], nn.Module] | None = None
+    training_side: Callable[[C], int] | None = None
 
 
 @dataclass(frozen=True)

@@ -48,5 +48,9 @@ class RegistryError(UniRestorerError, OSError):
     """A registry is missing, damaged, locked, read-only, or of an unknown version."""
 
 
+class MemoryLimitError(UniRestorerError, MemoryError):
+    """A tile does not fit into memory."""
+
+
 class PluginConflictError(UniRestorerError, ValueError):
     """Two plugins register the same name of the same kind."""

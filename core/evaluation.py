@@ -29,7 +29,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Measured:
     """PSNR (dB, RGB, 8 bit, at most 60) before and after, the estimated type, and the node that was used."""
 
     group: str
@@ -40,17 +40,17 @@ class Outcome:
     node: str
 
 
-def measure(cases: Iterable[Case], restore: Restore) -> list[Outcome]:
+def measure(cases: Iterable[Case], restore: Restore) -> list[Measured]:
     """Restore every case in auto mode."""
     outcomes = []
     for case in cases:
         restored, estimate = restore(case.damaged)
         before, after = (min(CEILING, psnr(image, case.clean)) for image in (case.damaged, restored))
-        outcomes.append(Outcome(case.group, case.kind, before, after, estimate.task, estimate.path[-1]))
+        outcomes.append(Measured(case.group, case.kind, before, after, estimate.task, estimate.path[-1]))
     return outcomes
 
 
-def gain_table(outcomes: Sequence[Outcome]) -> str:
+def gain_table(outcomes: Sequence[Measured]) -> str:
     """Markdown: per group, the number of images, mean PSNR before and after, and gain."""
     lines = ["| damage | images | damaged dB | restored dB | gain dB | type found |", "|---|---|---|---|---|---|"]
     for group in dict.fromkeys(o.group for o in outcomes):
@@ -62,18 +62,18 @@ def gain_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def gains(outcomes: Sequence[Outcome]) -> dict[str, float]:
+def gains(outcomes: Sequence[Measured]) -> dict[str, float]:
     """Mean PSNR gain in dB per group."""
     groups = dict.fromkeys(o.group for o in outcomes)
     return {g: float(np.mean([o.after - o.before for o in outcomes if o.group == g])) for g in groups}
 
 
-def type_accuracy(outcomes: Sequence[Outcome]) -> float:
+def type_accuracy(outcomes: Sequence[Measured]) -> float:
     """Share of cases of known type whose type was found."""
     return float(np.mean([o.estimate == o.kind for o in outcomes if o.kind is not None]))
 
 
-def confusion_table(outcomes: Sequence[Outcome]) -> str:
+def confusion_table(outcomes: Sequence[Measured]) -> str:
     """Markdown: true type in rows, estimated type in columns, counts."""
     kinds = sorted({o.kind for o in outcomes if o.kind} | {o.estimate for o in outcomes if o.kind})
     lines = ["| true \\ found | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
@@ -83,7 +83,7 @@ def confusion_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def write_report(path: Path, title: str, outcomes: Sequence[Outcome]) -> None:
+def write_report(path: Path, title: str, outcomes: Sequence[Measured]) -> None:
     """Gains and, where types are known, accuracy and the confusion matrix, as one Markdown file."""
     parts = [f"# {title}", "PSNR: RGB, 8 bit, full range, no border; mean over images.", gain_table(outcomes)]
     if any(o.kind for o in outcomes):

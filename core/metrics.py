@@ -1,4 +1,4 @@
-"""PSNR and SSIM through torchmetrics. The convention is part of a number: RGB, 8-bit rounded, no border, full range."""
+"""PSNR through torchmetrics. The convention is part of a number: RGB, 8-bit rounded, no border, full range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from .errors import ShapeError
 
@@ -18,14 +18,6 @@ def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     if np.array_equal(image, truth):
         return math.inf
     return float(peak_signal_noise_ratio(_tensor(image), _tensor(truth), data_range=255.0))
-
-
-def ssim(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Structural similarity of uint8 RGB (H, W, 3), sides at least 11: Gaussian window 11, sigma 1.5, channel mean."""
-    _check(image, truth)
-    value = structural_similarity_index_measure(_tensor(image), _tensor(truth), data_range=255.0)
-    assert isinstance(value, torch.Tensor)  # a pair only when the full map is asked for
-    return float(value)
 
 
 def _tensor(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .catalogue import Catalogue
 from .contracts import SizeRequirement, Store
 from .errors import UnknownNameError
-from .models import load_expert, load_extractor, load_hierarchy, load_routers
+from .models import check_belonging, load_expert, load_extractor, load_hierarchy, load_routers
 
 IDENTITY = "identity"
 
@@ -23,8 +23,9 @@ IDENTITY = "identity"
 class Estimate:
     """What is wrong with an image, and who shall mend it.
 
-    node: number of the chosen node. path: node names from the root to it. task: damage type of the likeliest leaf.
-    leaves, levels, types: probabilities by name. alternatives: other nodes with their probability, best first.
+    node: number of the chosen node. path: node names from the root to it. task: damage type of the node; of the root,
+    the likeliest type. leaves, levels, types: probabilities by name. alternatives: other nodes with their probability,
+    best first.
     """
 
     node: int
@@ -55,6 +56,11 @@ class Mixture:
         """Raises ``RegistryError`` when the store has no such model or a part of it is damaged."""
         self._store, self._catalogue, self._cache_bytes = store, catalogue, cache_bytes
         ties = store.read("models", model).attributes
+        extractor = store.attributes("extractors", ties["extractor"])
+        tree = store.attributes("hierarchies", ties["hierarchy"])
+        check_belonging(f"extractors/{ties['extractor']}", extractor["fingerprint"], ties["extractor_fingerprint"])
+        check_belonging(f"hierarchies/{ties['hierarchy']}", tree["stamp"], ties["hierarchy_stamp"])
+        self._stamps = ties["expert_stamps"]
         self._experts = str(ties["experts"])
         self.hierarchy, self.node_names, self._node_types, self.level_names = load_hierarchy(store, ties["hierarchy"])
         self.extractor = load_extractor(store, catalogue, ties["extractor"])
@@ -98,7 +104,7 @@ class Mixture:
         return Estimate(
             node=node,
             path=tuple(self.node_names[n] for n in tree.path(node)),
-            task=self._node_types[tree.leaves[row]],
+            task=self._node_types[node] if node else max(types, key=lambda name: types[name]),
             leaves={self.node_names[n]: float(p) for n, p in zip(tree.leaves, leaf, strict=True)},
             levels={name: float(p) for name, p in zip(self.level_names, level, strict=True)},
             types=types,
@@ -126,7 +132,9 @@ class Mixture:
         return expert
 
     def _load(self, node: int) -> Expert:
-        module, spec = load_expert(self._store, self._catalogue, f"{self._experts}/{node}")
+        name = f"{self._experts}/{node}"
+        check_belonging(f"experts/{name}", self._store.attributes("experts", name)["stamp"], self._stamps[node])
+        module, spec = load_expert(self._store, self._catalogue, name)
         return Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node])
 
 

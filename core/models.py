@@ -34,6 +34,21 @@ def extractor_record(extractor: Any, name: str, config: dict[str, Any], stamp: s
     )
 
 
+def belonging(store: Store, name: str, nodes: int) -> dict[str, Any]:
+    """What a model record says of its parts, so that a part that was replaced since is noticed."""
+    return {
+        "extractor_fingerprint": store.attributes("extractors", name)["fingerprint"],
+        "hierarchy_stamp": store.attributes("hierarchies", name)["stamp"],
+        "expert_stamps": [store.attributes("experts", f"{name}/{node}")["stamp"] for node in range(nodes)],
+    }
+
+
+def check_belonging(what: str, got: object, wanted: object) -> None:
+    """Raises ``RegistryError`` when a part is not the one that the model was made with."""
+    if got != wanted:
+        raise RegistryError(f"{what}: replaced since this model was made; run the recipe again to finish the new one")
+
+
 def load_extractor(store: Store, catalogue: Catalogue, name: str) -> Any:
     """The extractor ``name`` in evaluation mode."""
     record = store.read("extractors", name)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import ImageError
+from .errors import ConfigError, ImageError
 from .images import find_images, load
 
 TRAIN, CALIBRATION, HELDOUT = 0, 1, 2
@@ -55,6 +55,10 @@ def _at_least(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def split_photos(count: int, calibration: float, heldout: float, seed: int) -> NDArray[np.int32]:
     """(count,) split of each photo, drawn at random; every split has at least one photo."""
+    if count < 4:
+        raise ConfigError(
+            f"{count} photos cannot be split into training, calibration and held-out ones; wanted at least 4"
+        )
     order = np.random.default_rng(seed).permutation(count)
     held, kept = max(1, round(heldout * count)), max(1, round(calibration * count))
     split = np.full(count, TRAIN, dtype=np.int32)

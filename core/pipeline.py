@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +68,7 @@ class Run:
         return SampleSet.from_record(self.store.read("dr_sets", self.name))
 
     def pixels(self, samples: SampleSet) -> NDArray[np.uint8]:
-        """Rendered samples (N, 3, side, side) uint8, in memory."""
+        """Rendered samples (N, 3, side, side) uint8, mapped from a file."""
         stamp = self.store.attributes("stages", f"{self.name}.synthesize")["fingerprint"]
         return render(samples, self.photos, self.catalogue, self.work / f"pixels-{stamp[:16]}.npy")
 
@@ -78,6 +78,13 @@ class Run:
         if not self.store.exists("stages", key):
             return ""
         return str(self.store.attributes("stages", key)["fingerprint"])
+
+    def forget(self, stages: Sequence[str]) -> None:
+        """Mark finished ``stages`` as not done, in one commit."""
+        blank = Record({}, {"fingerprint": "", "report": {}})
+        done = {("stages", f"{self.name}.{stage}"): blank for stage in stages if self.stamp(stage)}
+        if done:
+            self.store.write(done, message=f"{self.name}: {stages[0]} begins anew", author=stages[0])
 
     def losses(self, task: str) -> Progress:
         """Progress of a training run that reports to the watcher."""
@@ -101,11 +108,16 @@ Stage = Callable[[Run, str], None]
 """Does the work of a stage and commits it under the given fingerprint."""
 
 
-def run_stage(run: Run, name: str, stage: Stage, stamp: str) -> StageReport:
-    """Run ``stage`` unless ``stamp`` says that it is done; notify observers."""
+def run_stage(run: Run, name: str, stage: Stage, stamp: str, later: Sequence[str] = ()) -> StageReport:
+    """Run ``stage`` unless ``stamp`` says that it is done; notify observers.
+
+    Before a stage writes anything, it and the stages ``later`` than it are marked as not done: their records are about
+    to be replaced, or to be out of date.
+    """
     start = time.perf_counter()
     skipped = run.stamp(name) == stamp
     if not skipped:
+        run.forget((name, *later))
         stage(run, stamp)
     report = run.store.attributes("stages", f"{run.name}.{name}")["report"]
     result = StageReport(name, report["summary"], time.perf_counter() - start, skipped, report["figures"])
@@ -119,9 +131,10 @@ def run_pipeline(run: Run) -> list[StageReport]:
 
     reports = []
     stamp = run.data_stamp
-    for name, section, stage in STAGES:
+    names = [name for name, _, _ in STAGES]
+    for number, (name, section, stage) in enumerate(STAGES):
         parts = [getattr(run.recipe, key) for key in section]
         stamp = fingerprint(name, run.recipe.seed, stamp, *parts)
-        reports.append(run_stage(run, name, stage, stamp))
+        reports.append(run_stage(run, name, stage, stamp, names[number + 1 :]))
     shutil.rmtree(run.work, ignore_errors=True)
     return reports

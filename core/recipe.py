@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from .catalogue import Catalogue
 from .contracts import Config, Preset
@@ -43,19 +43,26 @@ class DegradationChoice(Config):
 class SynthesizeConfig(Config):
     """How many samples are drawn, of which size (pixels), from which degradations; fractions of photos kept apart."""
 
-    samples: PositiveInt
-    crop: PositiveInt = 320
-    calibration: float = Field(default=0.12, gt=0, lt=0.5)
-    heldout: float = Field(default=0.06, gt=0, lt=0.5)
+    samples: int = Field(ge=8)
+    crop: int = Field(default=320, ge=16)
+    calibration: float = Field(default=0.12, gt=0, lt=0.4)
+    heldout: float = Field(default=0.06, gt=0, lt=0.4)
     degradations: Mapping[str, DegradationChoice] = Field(min_length=1)
 
 
 class ExtractorConfig(Config):
-    """The extractor plugin, its configuration, and how it is trained."""
+    """The extractor plugin, its configuration, and how it is trained (contrast needs batches of at least two)."""
 
     name: str
     config: Mapping[str, Any] = {}
     training: TrainingConfig | None = None
+
+    @field_validator("training")
+    @classmethod
+    def _has_pairs(cls, training: TrainingConfig | None) -> TrainingConfig | None:
+        if training is not None and training.batch < 2:
+            raise ValueError("training.batch must be at least 2")
+        return training
 
 
 class ClusterConfig(Config):
@@ -101,7 +108,7 @@ class Recipe(Config):
     """A whole training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**31)
     synthesize: SynthesizeConfig
     extractor: ExtractorConfig
     cluster: ClusterConfig
@@ -118,7 +125,7 @@ def load_recipe(path: Path, catalogue: Catalogue) -> Recipe:
         values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the recipe: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: for example an impossible date
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(
@@ -153,6 +160,7 @@ def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tu
                 _collect(find(block["name"]).config, block.get("config", {}), (section, "config"), problems)
             except UniRestorerError as error:
                 problems.append(((section, "name"), str(error)))
+    problems += _size_problems(values, catalogue)
     synthesize = values.get("synthesize")
     degradations = synthesize.get("degradations") if isinstance(synthesize, dict) else None
     for name, choice in (degradations if isinstance(degradations, dict) else {}).items():
@@ -165,6 +173,20 @@ def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tu
         if isinstance(choice, dict):
             _collect(model, choice.get("set", {}), (*place, "set"), problems)
     return problems
+
+
+def _size_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[tuple[str | int, ...], str]]:
+    """Patches that the expert architecture cannot take."""
+    experts, costs = values.get("experts"), values.get("costs")
+    if not isinstance(experts, dict) or experts.get("name") not in catalogue.experts:
+        return []
+    name, multiple = experts["name"], catalogue.experts[experts["name"]].size.multiple
+    blocks = {"experts": experts, "costs": costs if isinstance(costs, dict) else {}}
+    patches = {section: block.get("patch", 128) for section, block in blocks.items()}
+    wrong = {section: patch for section, patch in patches.items() if isinstance(patch, int) and patch % multiple}
+    return [
+        ((section, "patch"), f"{name} needs a multiple of {multiple} (got {got})") for section, got in wrong.items()
+    ]
 
 
 def _collect(

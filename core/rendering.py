@@ -19,7 +19,7 @@ RENDER_BATCH = 8
 
 
 def render(samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Path) -> NDArray[np.uint8]:
-    """The damaged crops (N, 3, side, side) uint8, in memory; kept in the file ``target`` and reused while it exists."""
+    """The damaged crops (N, 3, side, side) uint8, mapped from the file ``target``, which is made once."""
     shape = (len(samples), 3, samples.side, samples.side)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def render(samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Pat
             _render_one(samples, photos, build_synthesizer(catalogue, name, config), number, pixels)
         pixels.flush()
         os.replace(temporary, target)
-    loaded: NDArray[np.uint8] = np.load(target)
+    loaded: NDArray[np.uint8] = np.load(target, mmap_mode="r")
     return loaded
 
 

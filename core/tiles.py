@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .contracts import SizeRequirement
-from .errors import ConfigError, ShapeError
+from .errors import ConfigError, MemoryLimitError, ShapeError
 
 Network = Callable[[Tensor], Tensor]
 """(1, 3, h, w) -> (1, 3, h, w), float32."""
@@ -141,7 +141,8 @@ def run_pixels(
 
 def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 to (1, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255)
+    writeable = np.require(pixels, requirements=("C", "W"))  # torch warns about read-only arrays
+    return torch.from_numpy(writeable).permute(2, 0, 1)[None].float().div_(255)
 
 
 def as_pixels(image: Tensor) -> NDArray[np.uint8]:
@@ -172,7 +173,12 @@ def _padded(image: Tensor, net: Network, size: SizeRequirement) -> Tensor:
     """``net`` on ``image`` (1, 3, h, w) padded right and below to ``size``, cropped back."""
     height, width = image.shape[2:]
     filled = _pad(_pad(image, 2, size), 3, size).contiguous(memory_format=torch.channels_last)
-    output = net(filled)
+    try:
+        output = net(filled)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise MemoryLimitError(f"out of memory on a tile of {height} x {width} pixels; use smaller tiles") from None
     if output.shape != filled.shape:
         raise ShapeError(f"the network made {tuple(output.shape)} of {tuple(filled.shape)}, wanted the same shape")
     output = output[:, :, :height, :width].float().cpu()

@@ -61,12 +61,13 @@ def model_records(source: Store, model: str) -> list[RecordKey]:
     parts = source.attributes("models", model)
     keys = [("models", model), ("extractors", parts["extractor"])]
     keys += [("hierarchies", parts["hierarchy"]), ("routers", parts["routers"])]
-    experts = [name for name in source.names("experts") if name.split("/")[0] == parts["experts"]]
+    if source.exists("hierarchies", parts["hierarchy"]):
+        nodes = len(source.attributes("hierarchies", parts["hierarchy"])["node_names"])
+        keys += [("experts", f"{parts['experts']}/{node}") for node in range(nodes)]
     missing = [record_path(kind, name) for kind, name in keys if not source.exists(kind, name)]
-    missing += [] if experts else [f"experts/{parts['experts']}/..."]
     if missing:
         raise RegistryError(f"models/{model}: needs {', '.join(missing)}, not there; run the stages that write them")
-    return sorted(keys + [("experts", name) for name in experts])
+    return sorted(keys)
 
 
 def _write_archive(source: Store, keys: list[RecordKey], archive: zipfile.ZipFile, half: bool) -> None:

@@ -58,9 +58,9 @@ def _loaded(path: Path, changed: int) -> Restorer:
 
 
 def _restorer(model: str | os.PathLike[str] | None) -> Restorer:
-    """As ``load``, kept for the next call until the file changes."""
+    """As ``load``; the model of a file is kept for the next call until the file changes, that of a folder is not."""
     path = _model_path(model).resolve()
-    return _loaded(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return load(path) if path.is_dir() else _loaded(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 def restore(
@@ -141,12 +141,13 @@ class Degraded:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the image to ``path`` and its recipe to ``path`` + ".json", both or neither; raises ``ImageError``."""
         target, pixels = Path(path), self.pixels
-        images.save(target, pixels, self.like or Picture(pixels))
+        side = side_file(target)
+        old = side.read_bytes() if side.is_file() else None
+        save_sidecar(side, self.chain, self.params, self.tensor, source=self.source, seed=self.seed)
         try:
-            side = side_file(target)
-            save_sidecar(side, self.chain, self.params, self.tensor, source=self.source, seed=self.seed)
+            images.save(target, pixels, self.like or Picture(pixels))
         except UniRestorerError:
-            target.unlink()
+            side.unlink() if old is None else side.write_bytes(old)
             raise
 
 

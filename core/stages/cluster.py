@@ -13,6 +13,7 @@ from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from ..catalogue import validate_config
 from ..contracts import Prompts
 from ..errors import RegistryError
+from ..files import atomic
 from ..hierarchy import Hierarchy, level_names, normalised
 from ..models import hierarchy_record
 from ..photos import TRAIN
@@ -35,6 +36,7 @@ def cluster(run: Run, stamp: str) -> None:
     tree = replace(fitted, assign=fitted.assign_dr(samples.dr))
     names, types = name_nodes(fitted, census, samples.prompts)
     attributes = {
+        "stamp": stamp,
         "clusterer": spec.name,
         "config": config.model_dump(mode="json"),
         "dr_set": run.name,
@@ -107,5 +109,5 @@ def draw_map(
         axes.set_xticks([])
         axes.set_yticks([])
         axes.legend(markerscale=3, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as file:
+        figure.savefig(file, format="png", dpi=110)

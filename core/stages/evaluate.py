@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..evaluation import Case, Restore, gains, measure, type_accuracy, write_report
+from ..images import Picture
 from ..mixture import Estimate, Mixture
 from ..photos import HELDOUT
 from ..pipeline import Run
-from ..rendering import to_bytes, to_float
+from ..restoring import Restorer
 
 
 def evaluate(run: Run, stamp: str) -> None:
     """Write the evaluation report and figures; no record but the stage's own."""
-    mixture = Mixture(run.store, run.catalogue)
+    mixture = Mixture(run.store, run.catalogue, run.name)
     cases = list(_cases(run))
-    outcomes = measure(cases, whole(mixture))
+    outcomes = measure(cases, auto(mixture))
     write_report(run.reports / "evaluation.md", f"{run.name}: held-out photos, samples of the training mix", outcomes)
     figures = {
         **{f"gain {group}": gain for group, gain in gains(outcomes).items()},
@@ -31,15 +31,12 @@ def evaluate(run: Run, stamp: str) -> None:
     run.commit("evaluate", stamp, {}, summary, figures)
 
 
-def whole(mixture: Mixture) -> Restore:
-    """Auto mode on a whole image at once, for images whose sides are multiples of what the experts need."""
+def auto(mixture: Mixture) -> Restore:
+    """Auto mode, as a user gets it."""
 
-    @torch.inference_mode()
     def restore(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Estimate]:
-        image = to_float(pixels[None])
-        estimate = mixture.estimate(image)
-        restored = mixture.expert(estimate.node).module(image.contiguous(memory_format=torch.channels_last))
-        return to_bytes(restored)[0].transpose(1, 2, 0), estimate
+        result = Restorer(mixture).restore(Picture(pixels))
+        return result.pixels, result.estimate
 
     return restore
 

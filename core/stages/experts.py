@@ -47,7 +47,7 @@ def experts(run: Run, stamp: str) -> None:
     for node in range(len(tree)):
         run.watch("experts", node, len(tree), names[node])
         mark = _mark(run, node, int(tree.level[node]))
-        if share[node] >= run.recipe.experts.identity_share:
+        if share[node] >= run.recipe.experts.identity_share or run.recipe.experts.name == IDENTITY:
             _write_identity(run, node, mark)
         else:
             _train(run, tree, node, names[node], samples, mark)

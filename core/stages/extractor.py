@@ -32,7 +32,7 @@ def extractor(run: Run, stamp: str) -> None:
             raise ConfigError(f"extractor.training: missing, and the extractor '{spec.name}' is trained by its recipe")
         objective = seeded(lambda: make_objective(network, samples.prompts), run.recipe.seed + 1)
         pixels = run.pixels(samples)
-        side = min(getattr(config, "crop", samples.side), samples.side)
+        side = samples.side if spec.training_side is None else spec.training_side(config)
         training = section.training
         batches = LabelledCrops(
             samples, pixels, samples.rows(TRAIN), side=side, batch=training.batch, seed=run.recipe.seed

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..contracts import Record
 from ..errors import RegistryError
 from ..hierarchy import Hierarchy
-from ..models import load_hierarchy, routers_record
+from ..models import belonging, load_hierarchy, routers_record
 from ..pipeline import Run
 from ..recipe import RoutersConfig
 from ..routing import RouterObjective, Routers
@@ -29,7 +29,7 @@ def routers(run: Run, stamp: str) -> None:
     rows = table["sample"]
     cost = scaled_cost(table["l1"], table["mse"], section)
     dr = samples.dr
-    network = seeded(lambda: new_routers(tree, dr), run.recipe.seed)
+    network = seeded(lambda: new_routers(tree, dr[rows]), run.recipe.seed)
     centre = tree.centroid[tree.assign[rows, -1]]
     batches = CostBatches(network, dr[rows], cost, centre, section, run.recipe.seed)
     checkpoint = run.work / f"routers-{stamp[:16]}.safetensors"
@@ -39,6 +39,7 @@ def routers(run: Run, stamp: str) -> None:
     gap = float((cost[np.arange(len(rows)), chosen] - cost.min(1)).mean())
     record = routers_record(network, {"config": section.model_dump(mode="json"), "losses": {"regret": gap}})
     ties = {
+        **belonging(run.store, run.name, len(tree)),
         "extractor": run.name,
         "hierarchy": run.name,
         "experts": run.name,
@@ -47,7 +48,11 @@ def routers(run: Run, stamp: str) -> None:
         "version": 1,
         "provenance": {"recipe": run.recipe.model_dump(mode="json"), "photos": run.data_stamp},
     }
-    records = {("routers", run.name): record, ("models", "default"): Record({}, ties)}
+    records = {
+        ("routers", run.name): record,
+        ("models", run.name): Record({}, ties),
+        ("models", "default"): Record({}, ties),
+    }
     summary = (
         f"trained for {section.training.steps} steps ({section.objective}); mean regret {gap:.3f} ({section.cost})"
     )

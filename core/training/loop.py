@@ -61,8 +61,8 @@ def fit(
 ) -> None:
     """Train ``objective``, whose forward(*batch) is the scalar loss; afterwards it carries the averaged (EMA) weights.
 
-    An interrupted run goes on from ``checkpoint`` (a file; removed at the end). Under ``accelerate launch`` each
-    process takes its own batches. Raises ``DivergedError`` when the loss is not finite.
+    An interrupted run goes on from ``checkpoint``, a file that the caller removes once the result is safe. Afterwards
+    the objective is on the CPU. Raises ``DivergedError`` when the loss is not finite.
     """
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     parameters = [p for p in objective.parameters() if p.requires_grad]
@@ -97,6 +97,4 @@ def fit(
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
-    objective.eval()
-    if accelerator.is_main_process:
-        checkpoint.unlink(missing_ok=True)
+    objective.eval().to("cpu")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from unirestorer.core.errors import ShapeError
 from unirestorer.core.hierarchy import Hierarchy, normalised
@@ -72,5 +73,6 @@ class TopDownKMeans:
     def _split(self, points: NDArray[np.float32], count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         if count == 1:
             return np.zeros(len(points), dtype=np.int32), points.mean(axis=0, keepdims=True)
-        model = KMeans(count, n_init=self.config.restarts, random_state=self.config.seed).fit(points)
+        with threadpool_limits(1, user_api="openmp"):  # several threads add their sums in the order they finish
+            model = KMeans(count, n_init=self.config.restarts, random_state=self.config.seed).fit(points)
         return model.labels_.astype(np.int32), model.cluster_centers_.astype(np.float32)

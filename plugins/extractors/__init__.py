@@ -31,4 +31,4 @@ def _contrast(extractor: Any, prompts: Prompts) -> nn.Module:
 def register_extractors() -> Sequence[ExtractorSpec[Any]]:
     """The compact extractor."""
     summary = "small convolutional network, contrastive on type and degree, native-resolution centre crop"
-    return [ExtractorSpec("compact", summary, CompactConfig, _compact, _contrast)]
+    return [ExtractorSpec("compact", summary, CompactConfig, _compact, _contrast, lambda config: config.crop)]

@@ -1,6 +1,7 @@
 """Run the micro recipe and die without any clean-up at a given moment: ``python -m ... FOLDER NAME EVENT COUNT``.
 
-EVENT ``step:STAGE`` counts progress reports of a stage, ``before:STAGE`` and ``after:STAGE`` its commits.
+EVENT ``batch:CLASS`` counts training batches of a kind, ``render`` rendered degradations, ``step:STAGE`` progress
+reports of a stage, ``before:STAGE`` and ``after:STAGE`` its commits.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unirestorer.core import rendering
 from unirestorer.core.contracts import Record, RecordKey, Store
 from unirestorer.core.pipeline import run_pipeline
+from unirestorer.core.stages.routers import CostBatches
+from unirestorer.core.training.batches import LabelledCrops, PatchPairs
 
 from .tiny_world import make_run
 
@@ -47,8 +51,22 @@ class MinedStore:
         return commit
 
 
+def mine(owner: Any, method: str, bomb: Bomb, event: str) -> None:
+    """Tell the bomb of every call of ``owner.method``."""
+    original = getattr(owner, method)
+
+    def called(*args: Any, **options: Any) -> Any:
+        bomb.happen(event)
+        return original(*args, **options)
+
+    setattr(owner, method, called)
+
+
 def main(folder: str, name: str, event: str, count: str) -> None:
     bomb = Bomb(event, int(count))
+    for kind in (PatchPairs, LabelledCrops, CostBatches):
+        mine(kind, "__call__", bomb, f"batch:{kind.__name__}")
+    mine(rendering, "_render_one", bomb, "render")
     run = make_run(Path(folder), name, lambda task, done, total, note: bomb.happen(f"step:{task.split()[0]}"))
     run_pipeline(replace(run, store=MinedStore(run.store, bomb)))
 

@@ -82,9 +82,18 @@ def test_a_damaged_checkpoint_means_starting_again(tmp_path: Path, content: byte
     assert equal(model, trained(tmp_path / "d.safetensors"))
 
 
-def test_the_checkpoint_is_removed_at_the_end(tmp_path: Path) -> None:
-    trained(tmp_path / "c.safetensors")
-    assert list(tmp_path.iterdir()) == []
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    assert equal(trained(tmp_path / "c.safetensors"), trained(tmp_path / "c.safetensors"))
+
+
+def test_bfloat16_runs_resume_bit_equal_too(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"precision": "bf16"})
+    models = [seeded(Line, 1) for _ in range(3)]
+    fit(models[0], batches, config, checkpoint=tmp_path / "a.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        fit(models[1], stop_at(33), config, checkpoint=tmp_path / "b.safetensors")
+    fit(models[2], batches, config, checkpoint=tmp_path / "b.safetensors")
+    assert equal(models[0], models[2])
 
 
 def test_the_learning_rate_warms_up_and_decays_to_a_hundredth() -> None:

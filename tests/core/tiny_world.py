@@ -58,13 +58,13 @@ def make_recipe(folder: Path, text: str = RECIPE) -> Recipe:
     return load_recipe(path, load_catalogue())
 
 
-def make_run(folder: Path, name: str, watch: Watcher | None = None) -> Run:
-    """A run whose registry is ``folder``/``name``."""
-    recipe = make_recipe(folder)
+def make_run(folder: Path, name: str, watch: Watcher | None = None, text: str = RECIPE) -> Run:
+    """A run of the recipe ``text`` whose registry is ``folder``/``name``."""
+    recipe = make_recipe(folder, text)
     photos = load_photos(make_photos(folder / "photos"), recipe.synthesize.crop)
     store = open_registry(folder / name, create=True)
     extra = {} if watch is None else {"watch": watch}
-    return Run(recipe, store, load_catalogue(), photos, folder / f"{name}.work", folder / f"{name}.reports", **extra)
+    return Run(recipe, store, load_catalogue(), photos, folder / name / "work", folder / name / "reports", **extra)
 
 
 def contents(store: Store) -> dict[str, object]:

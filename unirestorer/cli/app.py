@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program on ``arguments`` (default: those of the process); always raises ``SystemExit``."""
     try:
         build()(args=arguments, prog_name="unirestorer")
-    except UniRestorerError as error:
+    except (UniRestorerError, OSError) as error:  # OSError: an unreadable folder, a full disk
         complain(error)
         sys.exit(FAILED)
     except KeyboardInterrupt:

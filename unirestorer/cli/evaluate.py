@@ -74,11 +74,12 @@ def _synthetic(folders: list[Path], chains: tuple[str, ...], seed: int) -> Itera
 
 
 def _given(folder: Path) -> Iterator[Case]:
-    """The pairs of ``folder``/TASK/{lq,gt}; a missing or ambiguous partner is an error."""
+    """The pairs of ``folder``/TASK/{lq,gt}; a missing partner is an error."""
     from unirestorer.core.evaluation import Case
     from unirestorer.core.images import find_images, load
 
-    tasks = sorted(path for path in folder.iterdir() if (path / "lq").is_dir() and (path / "gt").is_dir())
+    inside = folder.iterdir() if folder.is_dir() else ()
+    tasks = sorted(path for path in inside if (path / "lq").is_dir() and (path / "gt").is_dir())
     if not tasks:
         raise ConfigError(f"{folder}: no TASK/lq and TASK/gt folders inside; wanted pairs with equal file stems")
     for task in tasks:

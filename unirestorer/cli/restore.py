@@ -77,7 +77,7 @@ def _run(jobs: Sequence[Job], restorer: Restorer, tasks: Sequence[str], overwrit
         try:
             outcome = Outcome(job.source, job.target, _restore_file(job, restorer, tasks, overwrite))
             say(outcome_line(outcome))
-        except UniRestorerError as error:
+        except (UniRestorerError, OSError) as error:
             complain(error)
             outcome = Outcome(job.source, job.target, error=str(error))
         outcomes.append(outcome)

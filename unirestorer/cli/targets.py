@@ -47,6 +47,8 @@ def _found(paths: Sequence[Path], out: Path, failed: Callable[[Path, ImageError]
             yield from find_images([path], skip=out)
         except ImageError as error:
             failed(path, error)
+        except OSError as error:
+            failed(path, ImageError(f"{path}: cannot be read: {error.strerror}; check its permissions"))
 
 
 def _is_file_name(out: Path) -> bool:

@@ -24,7 +24,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe, for example recipes/tiny.yaml")],
     data: Annotated[Path, typer.Option(help="folder of clean photos")],
     registry: Annotated[Path, typer.Option(help="registry to create or continue")],
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to PyTorch")] = 0,
 ) -> None:
     """Train extractor, experts and routers from clean photos. Run again after an interruption to go on."""
     import torch
@@ -41,7 +41,7 @@ def train(
     plan = load_recipe(recipe, catalogue)
     photos = load_photos(data, plan.synthesize.crop)
     store = open_registry(registry, create=True)
-    work, reports = (registry.with_name(registry.name + suffix) for suffix in (".work", ".reports"))
+    work, reports = registry / "work", registry / "reports"
     with _bars() as watch:
         done = run_pipeline(Run(plan, store, catalogue, photos, work, reports, watch))
     _summary(done)

@@ -1,0 +1,78 @@
+"""``train``, ``registry export`` and ``evaluate`` as a user runs them, at micro scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unirestorer.cli.app import main
+
+from .core.tiny_world import RECIPE, make_photos
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    make_photos(folder / "photos")
+    (folder / "micro.yaml").write_text(RECIPE)
+    assert run("train", folder / "micro.yaml", "--data", folder / "photos", "--registry", folder / "registry") == 0
+    return folder
+
+
+def test_the_summary_names_every_stage(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", world / "micro.yaml", "--data", world / "photos", "--registry", world / "registry") == 0
+    out = capsys.readouterr().out
+    for stage in ("synthesize", "extractor", "extract", "cluster", "experts", "costs", "routers", "evaluate"):
+        assert stage in out
+
+
+def test_what_was_trained_restores_a_photo(world: Path, tmp_path: Path) -> None:
+    photo = world / "photos" / "photo0.png"
+    assert run("restore", photo, "-o", tmp_path / "out.png", "--model", world / "registry") == 0
+    assert (tmp_path / "out.png").exists()
+
+
+def test_an_export_restores_a_photo(world: Path, tmp_path: Path) -> None:
+    assert run("registry", "export", world / "registry", tmp_path / "model.zip", "--half") == 0
+    photo = world / "photos" / "photo0.png"
+    assert run("restore", photo, "-o", tmp_path / "out.png", "--model", tmp_path / "model.zip") == 0
+
+
+def test_evaluate_writes_its_tables(world: Path, tmp_path: Path) -> None:
+    for kind in ("lq", "gt"):
+        make_photos(tmp_path / "pairs" / "some" / kind, 2)
+    options = ("--clean", world / "photos" / "photo0.png", "--pairs", tmp_path / "pairs", "--model", world / "registry")
+    assert run("evaluate", "-o", tmp_path / "reports", *options) == 0
+    assert "| noise:sigma=25 | 1 |" in (tmp_path / "reports" / "synthetic.md").read_text()
+    assert "| some | 2 |" in (tmp_path / "reports" / "pairs.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "none.yaml", "--data", "photos", "--registry", "r"),
+        ("train", "micro.yaml", "--data", "none", "--registry", "r"),
+        ("train", "micro.yaml", "--data", "photos/photo0.png", "--registry", "r"),
+        ("train", "micro.yaml", "--data", "photos", "--registry", "micro.yaml"),
+        ("train", "micro.yaml", "--data", "photos", "--registry", "photos"),
+        ("train", "micro.yaml", "--data", "photos", "--registry", "r", "--threads", "-1"),
+        ("evaluate", "-o", "out"),
+        ("evaluate", "-o", "out", "--pairs", "none"),
+        ("restore", "photos/photo0.png", "-o", "out", "--model", "photos"),
+        ("restore", "x" * 300 + ".png", "-o", "out", "--model", "registry"),
+        ("restore", "photos/photo0.png", "-o", "x" * 300, "--model", "registry"),
+    ],
+)
+def test_bad_arguments_are_lines_and_status_2(
+    world: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(world)
+    assert run(*arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
