@@ -104,13 +104,17 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class SynthesizerSpec(Generic[C]):
-    """Registers a degradation. ``presets`` holds its in- and out-of-distribution configurations."""
+    """Registers a degradation. ``presets`` holds its in- and out-of-distribution configurations.
+
+    ``undamaged``: what it makes counts as undamaged, the truth of a sample is the sample itself.
+    """
 
     name: str
     summary: str
     config: type[C]
     build: Callable[[C], Synthesizer]
     presets: Mapping[Preset, C]
+    undamaged: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,104 +8,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .catalogue import Catalogue
-from .contracts import Record, RecordKey, StageReport, Store
-from .photos import Photos
-from .recipe import Recipe, fingerprint
-from .rendering import render
-from .samples import SampleSet
-from .training.loop import Progress
-
-
-class Watcher(Protocol):
-    """Told what the pipeline is doing; the command line shows bars."""
-
-    def __call__(self, task: str, done: int, total: int, note: str) -> None:
-        """``done`` of ``total`` units of ``task``; ``note`` is a loss or a count."""
-        ...
-
-
-def _silent(task: str, done: int, total: int, note: str) -> None:
-    """The default watcher."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every stage gets.
-
-    ``work``: scratch folder for rendered pixels and checkpoints, removed at the end. ``reports``: plots and tables.
-    """
-
-    recipe: Recipe
-    store: Store
-    catalogue: Catalogue
-    photos: Photos
-    work: Path
-    reports: Path
-    watch: Watcher = _silent
-
-    @property
-    def name(self) -> str:
-        """Records of this run are called like its recipe."""
-        return self.recipe.name
-
-    @cached_property
-    def data_stamp(self) -> str:
-        """Fingerprint of the photos."""
-        return fingerprint(self.photos.hashes)
-
-    def samples(self) -> SampleSet:
-        """The recorded samples."""
-        return SampleSet.from_record(self.store.read("dr_sets", self.name))
-
-    def pixels(self, samples: SampleSet) -> NDArray[np.uint8]:
-        """Rendered samples (N, 3, side, side) uint8, mapped from a file."""
-        stamp = self.store.attributes("stages", f"{self.name}.synthesize")["fingerprint"]
-        return render(samples, self.photos, self.catalogue, self.work / f"pixels-{stamp[:16]}.npy")
-
-    def stamp(self, stage: str) -> str:
-        """Recorded fingerprint of a finished stage; empty when it is not finished."""
-        key = f"{self.name}.{stage}"
-        if not self.store.exists("stages", key):
-            return ""
-        return str(self.store.attributes("stages", key)["fingerprint"])
-
-    def forget(self, stages: Sequence[str]) -> None:
-        """Mark finished ``stages`` as not done, in one commit."""
-        blank = Record({}, {"fingerprint": "", "report": {}})
-        done = {("stages", f"{self.name}.{stage}"): blank for stage in stages if self.stamp(stage)}
-        if done:
-            self.store.write(done, message=f"{self.name}: {stages[0]} begins anew", author=stages[0])
-
-    def losses(self, task: str) -> Progress:
-        """Progress of a training run that reports to the watcher."""
-        return lambda step, steps, loss: self.watch(task, step, steps, f"loss {loss:.4f}")
-
-    def commit(
-        self,
-        stage: str,
-        stamp: str,
-        records: Mapping[RecordKey, Record],
-        summary: str,
-        figures: Mapping[str, float],
-    ) -> None:
-        """Write the stage's records and its fingerprint as one commit."""
-        done = Record({}, {"fingerprint": stamp, "report": {"summary": summary, "figures": dict(figures)}})
-        everything = {**records, ("stages", f"{self.name}.{stage}"): done}
-        self.store.write(everything, message=f"{self.name}: {summary}", author=stage)
-
-
-Stage = Callable[[Run, str], None]
-"""Does the work of a stage and commits it under the given fingerprint."""
+from .contracts import StageReport
+from .recipe import fingerprint
+from .run import Run, Stage
+from .stages import STAGES
 
 
 def run_stage(run: Run, name: str, stage: Stage, stamp: str, later: Sequence[str] = ()) -> StageReport:
@@ -127,8 +35,6 @@ def run_stage(run: Run, name: str, stage: Stage, stamp: str, later: Sequence[str
 
 def run_pipeline(run: Run) -> list[StageReport]:
     """Run every stage of the recipe in order; returns their reports."""
-    from .stages import STAGES
-
     reports = []
     stamp = run.data_stamp
     names = [name for name, _, _ in STAGES]

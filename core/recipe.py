@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,11 +83,23 @@ class ExpertsConfig(Config):
     levels: tuple[TrainingConfig, ...] = Field(min_length=1)
 
 
+class ExtraChoice(DegradationChoice):
+    """Samples for the routers alone: damage, or the lack of it, that no expert was trained for."""
+
+    degradation: str
+    samples: PositiveInt
+
+
 class CostsConfig(Config):
-    """How many training samples every expert is tried on (besides all calibration samples), at which patch size."""
+    """What every expert is tried on, at which patch size.
+
+    ``samples`` of the training samples, all calibration samples, and ``extra`` ones that are drawn for the routers
+    alone, so that they know what their experts do to photos of other kinds.
+    """
 
     samples: PositiveInt = 2000
     patch: PositiveInt = 128
+    extra: tuple[ExtraChoice, ...] = ()
 
 
 class RoutersConfig(Config):
@@ -163,8 +175,15 @@ def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tu
     problems += _size_problems(values, catalogue)
     synthesize = values.get("synthesize")
     degradations = synthesize.get("degradations") if isinstance(synthesize, dict) else None
-    for name, choice in (degradations if isinstance(degradations, dict) else {}).items():
-        place = ("synthesize", "degradations", str(name))
+    places: dict[tuple[str | int, ...], tuple[Any, Any]] = {}
+    for name, choice in _items(degradations):
+        places["synthesize", "degradations", str(name)] = (name, choice)
+    costs = values.get("costs")
+    extra = costs.get("extra") if isinstance(costs, dict) else None
+    for number, choice in enumerate(extra if isinstance(extra, list) else ()):
+        if isinstance(choice, dict) and "degradation" in choice:
+            places["costs", "extra", number] = (choice["degradation"], choice)
+    for place, (name, choice) in places.items():
         try:
             model = catalogue.synthesizer(str(name)).config
         except UniRestorerError as error:
@@ -173,6 +192,10 @@ def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tu
         if isinstance(choice, dict):
             _collect(model, choice.get("set", {}), (*place, "set"), problems)
     return problems
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else ()
 
 
 def _size_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[tuple[str | int, ...], str]]:

@@ -124,7 +124,29 @@ class JpegConfig(Config):
     quality: Annotated[IntPair, within(1, 100)] = Field(default=(30, 70), description="libjpeg quality")
 
 
-PRESETS_OUT = {
+class ToneConfig(Config):
+    """Undamaged photos developed otherwise; see ``tone.py``. All ranges are our own choice."""
+
+    gain: Annotated[Pair, within(0, 10)] = Field(default=(0.75, 1.15), description="exposure factor; 1 = as it is")
+    gamma: Annotated[Pair, within(0.1, 10)] = Field(default=(0.85, 1.3), description="gradation; 1 = as it is")
+    contrast: Annotated[Pair, within(0, 10)] = Field(default=(0.85, 1.35), description="around mid-grey; 1 = as it is")
+    saturation: Annotated[Pair, within(0, 10)] = Field(default=(0.7, 1.6), description="of colours; 1 = as it is")
+
+
+class ShakeConfig(Config):
+    """Camera shake; see ``shake.py``. All ranges are our own choice."""
+
+    length: Annotated[Pair, within(0, 90)] = Field(default=(6.0, 20.0), description="path, pixels; below 1 = no damage")
+    turn: Annotated[Pair, within(0, 20)] = Field(default=(0.5, 3.0), description="change of direction, radians")
+
+
+class MixedConfig(Config):
+    """Several degradations in order; see ``chain.py`` for the text, for example ``"haze,jpeg:quality=75..95"``."""
+
+    links: str = Field(default="lowlight,noise", min_length=1, description="as in `unirestorer degrade --chain`")
+
+
+PRESETS_OUT: dict[str, Config] = {
     "clean": CleanConfig(),
     "lowlight": LowLightConfig(gamma=(3.0, 4.0)),
     "blur": BlurConfig(sigma=(3.0, 5.0)),
@@ -133,5 +155,8 @@ PRESETS_OUT = {
     "snow": SnowConfig(),
     "haze": HazeConfig(beta=(2.5, 3.0)),
     "jpeg": JpegConfig(quality=(10, 30)),
+    "tone": ToneConfig(),
+    "shake": ShakeConfig(length=(20.0, 30.0)),
+    "mixed": MixedConfig(),
 }
 """Out-of-distribution configurations by name; the classes' defaults are the in-distribution ones."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from unirestorer.core.contracts import Config, Synthesizer, SynthesizerSpec
+from unirestorer.core.contracts import Config, Preset, Synthesizer, SynthesizerSpec
 from unirestorer.core.hookspecs import hookimpl
 from unirestorer.degradations import configs
 
@@ -19,6 +19,8 @@ _BUILTIN: tuple[tuple[str, str, type[Config], str], ...] = (
     ("snow", "Snow", configs.SnowConfig, "white flakes over the image"),
     ("haze", "Haze", configs.HazeConfig, "airlight mixed in by depth"),
     ("jpeg", "Jpeg", configs.JpegConfig, "JPEG compression by libjpeg"),
+    ("shake", "Shake", configs.ShakeConfig, "blur along the path of a hand-held camera"),
+    ("tone", "Tone", configs.ToneConfig, "another development of the photo, which counts as undamaged"),
 )
 
 
@@ -31,8 +33,21 @@ def _builder(module: str, name: str) -> Callable[[Any], Synthesizer]:
 
 @hookimpl
 def register_synthesizers() -> list[SynthesizerSpec[Any]]:
-    """The seven degradations of the paper and ``clean``, each with its in- and out-of-distribution preset."""
-    return [
-        SynthesizerSpec(name, summary, model, _builder(name, kind), {"in": model(), "out": configs.PRESETS_OUT[name]})
-        for name, kind, model, summary in _BUILTIN
-    ]
+    """The seven degradations of the paper, ``clean``, and our own, each with in- and out-of-distribution presets."""
+    mixed = "several degradations in order, as in `unirestorer degrade --chain`"
+    return [*_single(), _spec("mixed", mixed, configs.MixedConfig, _mixed)]
+
+
+def _single() -> list[SynthesizerSpec[Any]]:
+    return [_spec(name, summary, model, _builder(name, kind)) for name, kind, model, summary in _BUILTIN]
+
+
+def _spec(name: str, summary: str, model: type[Config], build: Callable[[Any], Synthesizer]) -> SynthesizerSpec[Any]:
+    presets: dict[Preset, Config] = {"in": model(), "out": configs.PRESETS_OUT[name]}
+    return SynthesizerSpec(name, summary, model, build, presets, undamaged=name in ("clean", "tone"))
+
+
+def _mixed(config: configs.MixedConfig) -> Synthesizer:
+    from unirestorer.degradations.chain import parse_chain
+
+    return parse_chain(config.links, {spec.name: spec for spec in _single()})

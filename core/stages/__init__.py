@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..pipeline import Stage
+from ..run import Stage
 from .cluster import cluster
 from .costs import costs
 from .evaluate import evaluate

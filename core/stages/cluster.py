@@ -17,7 +17,7 @@ from ..files import atomic
 from ..hierarchy import Hierarchy, level_names, normalised
 from ..models import hierarchy_record
 from ..photos import TRAIN
-from ..pipeline import Run
+from ..run import Run
 from ..samples import SampleSet
 
 

@@ -11,8 +11,8 @@ from ..evaluation import Case, Restore, gains, measure, type_accuracy, write_rep
 from ..images import Picture
 from ..mixture import Estimate, Mixture
 from ..photos import HELDOUT
-from ..pipeline import Run
 from ..restoring import Restorer
+from ..run import Run
 
 
 def evaluate(run: Run, stamp: str) -> None:

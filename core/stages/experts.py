@@ -14,8 +14,8 @@ from ..hierarchy import Hierarchy
 from ..mixture import IDENTITY
 from ..models import load_hierarchy
 from ..photos import TRAIN
-from ..pipeline import Run
 from ..recipe import TrainingConfig, fingerprint
+from ..run import Run
 from ..samples import SampleSet
 from ..training.batches import PatchPairs
 from ..training.loop import fit, seeded

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..models import load_extractor
-from ..pipeline import Run
+from ..run import Run
 from .extractor import represent
 
 

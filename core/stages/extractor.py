@@ -10,8 +10,8 @@ from ..catalogue import validate_config
 from ..errors import ConfigError
 from ..models import extractor_record
 from ..photos import CALIBRATION, TRAIN
-from ..pipeline import Run
 from ..recipe import fingerprint
+from ..run import Run
 from ..samples import SampleSet
 from ..training.batches import LabelledCrops
 from ..training.loop import fit, seeded

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import Record
-from ..errors import RegistryError
 from ..hierarchy import Hierarchy
 from ..models import belonging, load_hierarchy, routers_record
-from ..pipeline import Run
 from ..recipe import RoutersConfig
 from ..routing import RouterObjective, Routers
+from ..run import Run
 from ..training.loop import fit, seeded
 
 FLOOR = 1e-5  # squared error below which an image counts as equally good: 50 dB
@@ -22,21 +21,17 @@ FLOOR = 1e-5  # squared error below which an image counts as equally good: 50 dB
 def routers(run: Run, stamp: str) -> None:
     """Write the routers and the model record."""
     tree, _, types, _ = load_hierarchy(run.store, run.name)
-    samples, section = run.samples(), run.recipe.routers
-    if samples.dr is None:
-        raise RegistryError(f"dr_sets/{run.name}: has no DRs yet; run the extract stage first")
+    section = run.recipe.routers
     table = run.store.read("costs", run.name).arrays
-    rows = table["sample"]
-    cost = scaled_cost(table["l1"], table["mse"], section)
-    dr = samples.dr
-    network = seeded(lambda: new_routers(tree, dr[rows]), run.recipe.seed)
-    centre = tree.centroid[tree.assign[rows, -1]]
-    batches = CostBatches(network, dr[rows], cost, centre, section, run.recipe.seed)
+    dr, cost = table["dr"], scaled_cost(table["l1"], table["mse"], section)
+    network = seeded(lambda: new_routers(tree, dr), run.recipe.seed)
+    centre = tree.centroid[tree.assign_dr(dr)[:, -1]]
+    batches = CostBatches(network, dr, cost, centre, section, run.recipe.seed)
     checkpoint = run.work / f"routers-{stamp[:16]}.safetensors"
     objective = RouterObjective(network, section)
     fit(objective, batches, section.training, checkpoint=checkpoint, progress=run.losses("routers"))
-    chosen = choose(network, dr[rows])
-    gap = float((cost[np.arange(len(rows)), chosen] - cost.min(1)).mean())
+    chosen = choose(network, dr)
+    gap = float((cost[np.arange(len(dr)), chosen] - cost.min(1)).mean())
     record = routers_record(network, {"config": section.model_dump(mode="json"), "losses": {"regret": gap}})
     ties = {
         **belonging(run.store, run.name, len(tree)),
@@ -48,11 +43,8 @@ def routers(run: Run, stamp: str) -> None:
         "version": 1,
         "provenance": {"recipe": run.recipe.model_dump(mode="json"), "photos": run.data_stamp},
     }
-    records = {
-        ("routers", run.name): record,
-        ("models", run.name): Record({}, ties),
-        ("models", "default"): Record({}, ties),
-    }
+    model = Record({}, ties)
+    records = {("routers", run.name): record, ("models", run.name): model, ("models", "default"): model}
     summary = (
         f"trained for {section.training.steps} steps ({section.objective}); mean regret {gap:.3f} ({section.cost})"
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..catalogue import Catalogue, validate_config
 from ..photos import split_photos
-from ..pipeline import Run
 from ..recipe import DegradationChoice
+from ..run import Run
 from ..samples import draw
 
 

@@ -12,7 +12,8 @@ import torch
 
 from unirestorer.core.errors import RegistryError
 from unirestorer.core.mixture import Mixture
-from unirestorer.core.pipeline import Watcher, run_pipeline
+from unirestorer.core.pipeline import run_pipeline
+from unirestorer.core.run import Watcher
 from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import open_registry
 

@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 
 from unirestorer.core.contracts import Store
 from unirestorer.core.photos import load_photos
-from unirestorer.core.pipeline import Run, Watcher
 from unirestorer.core.recipe import Recipe, load_recipe
+from unirestorer.core.run import Run, Watcher
 from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import open_registry
 
@@ -34,7 +34,12 @@ experts:
   patch: 32
   levels:
     - {steps: 12, batch: 2, warmup: 2, checkpoint_every: 4}
-costs: {samples: 16, patch: 32}
+costs:
+  samples: 16
+  patch: 32
+  extra:
+    - {degradation: tone, samples: 12}
+    - {degradation: mixed, set: {links: "noise,jpeg:quality=80..90"}, samples: 12}
 routers:
   training: {steps: 60, batch: 16, warmup: 2, checkpoint_every: 20}
 """

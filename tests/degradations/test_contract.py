@@ -21,6 +21,9 @@ SIZES = [(1, 1), (10, 10), (1, 9), (5, 37), (37, 5), (2, 2), (64, 48)]
 IDENTITY: dict[str, dict[str, Any]] = {
     "clean": {},
     "lowlight": {"gamma": (1, 1)},
+    "mixed": {"links": "noise:sigma=0,rain:strength=0"},
+    "shake": {"length": (0, 0)},
+    "tone": {"gain": (1, 1), "gamma": (1, 1), "contrast": (1, 1), "saturation": (1, 1)},
     "blur": {"sigma": (0, 0)},
     "noise": {"sigma": (0, 0)},
     "rain": {"strength": (0, 0)},
@@ -30,7 +33,7 @@ IDENTITY: dict[str, dict[str, Any]] = {
 
 
 def test_the_seven_degradations_of_the_paper_and_clean_are_registered() -> None:
-    assert NAMES == ["blur", "clean", "haze", "jpeg", "lowlight", "noise", "rain", "snow"]
+    assert NAMES == ["blur", "clean", "haze", "jpeg", "lowlight", "mixed", "noise", "rain", "shake", "snow", "tone"]
 
 
 def test_listing_the_degradations_does_not_import_torch() -> None:
@@ -170,6 +173,8 @@ RANGES: list[tuple[str, str, Preset, float, float]] = [
     ("haze", "airlight", "in", 0.8, 1),
     ("lowlight", "gamma", "in", 1.5, 3),
     ("lowlight", "gamma", "out", 3, 4),
+    ("shake", "length", "in", 6, 20),
+    ("shake", "length", "out", 20, 30),
     ("jpeg", "quality", "in", 30, 70),
     ("jpeg", "quality", "out", 10, 30),
     ("snow", "size", "in", 0, 2),

@@ -15,6 +15,7 @@ from unirestorer.degradations.depth import procedural_depth
 from unirestorer.degradations.filters import box, fast_length, guided
 from unirestorer.degradations.flakes import snow_mask
 from unirestorer.degradations.rain import motion_kernel, streaks
+from unirestorer.degradations.shake import path_kernel
 
 from .helpers import build, generator, images
 
@@ -221,3 +222,23 @@ def test_guided_filter_keeps_a_step_that_the_guide_has() -> None:
 @pytest.mark.parametrize(("length", "want"), [(1, 1), (7, 8), (341, 360), (1000, 1000)])
 def test_fast_lengths_have_only_small_primes(length: int, want: int) -> None:
     assert fast_length(length) == want
+
+
+def test_a_shake_path_is_a_kernel_of_its_length() -> None:
+    kernel = path_kernel(12.0, 1e-6, seed=4)
+    side = kernel.shape[0]
+    y, x = torch.nonzero(kernel > 1e-6, as_tuple=True)
+    reach = float(((x.max() - x.min()) ** 2 + (y.max() - y.min()) ** 2).double().sqrt())
+    assert float(kernel.sum()) == pytest.approx(1, abs=1e-6)
+    assert side % 2 == 1
+    assert 11 <= reach <= 15  # a straight path, and a pixel of anti-aliasing at each end
+
+
+def test_tone_follows_its_formula_on_a_constant_image() -> None:
+    image = torch.tensor([0.2, 0.4, 0.6]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    one = {"gain": 0.9, "gamma": 1.2, "contrast": 1.1, "saturation": 1.3}
+    z = [((0.9 * v) ** 1.2 - 0.5) * 1.1 + 0.5 for v in (0.2, 0.4, 0.6)]
+    grey = 0.299 * z[0] + 0.587 * z[1] + 0.114 * z[2]
+    wanted = [1.3 * (v - grey) + grey for v in z]
+    got = build("tone").apply(image, {name: torch.tensor([value]) for name, value in one.items()})
+    assert got[0, :, 0, 0].tolist() == pytest.approx(wanted, abs=1e-4)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from unirestorer.core.contracts import StageReport
-    from unirestorer.core.pipeline import Watcher
+    from unirestorer.core.run import Watcher
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +30,9 @@ def train(
     import torch
 
     from unirestorer.core.photos import load_photos
-    from unirestorer.core.pipeline import Run, run_pipeline
+    from unirestorer.core.pipeline import run_pipeline
     from unirestorer.core.recipe import load_recipe
+    from unirestorer.core.run import Run
     from unirestorer.plugins.manager import load_catalogue
     from unirestorer.registry import open_registry
 
