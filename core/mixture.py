@@ -58,9 +58,9 @@ class Mixture:
         ties = store.read("models", model).attributes
         extractor = store.attributes("extractors", ties["extractor"])
         tree = store.attributes("hierarchies", ties["hierarchy"])
-        check_belonging(f"extractors/{ties['extractor']}", extractor["fingerprint"], ties["extractor_fingerprint"])
-        check_belonging(f"hierarchies/{ties['hierarchy']}", tree["stamp"], ties["hierarchy_stamp"])
-        self._stamps = ties["expert_stamps"]
+        check_belonging(f"extractors/{ties['extractor']}", extractor["fingerprint"], ties.get("extractor_fingerprint"))
+        check_belonging(f"hierarchies/{ties['hierarchy']}", tree.get("stamp"), ties.get("hierarchy_stamp"))
+        self._stamps = ties.get("expert_stamps", [])
         self._experts = str(ties["experts"])
         self.hierarchy, self.node_names, self._node_types, self.level_names = load_hierarchy(store, ties["hierarchy"])
         self.extractor = load_extractor(store, catalogue, ties["extractor"])

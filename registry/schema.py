@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
             ArraySpec("synthesizer", "i4", ("N",)),
             ArraySpec("prompt", "i4", ("N",)),
             ArraySpec("crop", "i4", ("N", "2")),
+            ArraySpec("split", "i4", ("N",), "MAY"),
             ArraySpec("params/<synth>/<field>", "any", ("n_s", "..."), "MAY"),
         ),
     ),
@@ -100,6 +101,7 @@ KINDS: Mapping[str, Kind] = {
             ArraySpec("l1", "f4", ("n", "M")),
             ArraySpec("mse", "f4", ("n", "M")),
             ArraySpec("sample", "i4", ("n",)),
+            ArraySpec("dr", "f4", ("n", "D"), "MAY"),
         ),
     ),
     "routers": Kind(

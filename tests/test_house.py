@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -145,3 +146,18 @@ def test_arrows_between_rooms_go_down_only() -> None:
     done = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_continuous_integration_runs_the_test_command_of_the_readme() -> None:
+    command = re.search(r"-m pytest", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert command
+    assert "step python -m pytest\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
