@@ -105,8 +105,9 @@ class CostsConfig(Config):
 class RoutersConfig(Config):
     """Router objective and weights of its terms (paper eq. 9: alpha 0.1, beta 0.01).
 
-    ``explore``: share of uniform probability mixed into leaves and levels in training. Without it the level router soon
-    falls for the safe root, after which the leaf router gets no gradient. ``jitter``: deviation of noise added to standardised DRs in training, so that routers do not learn them by heart.
+    ``explore``: share of uniform probability mixed into the levels in training. Without it the level router soon falls
+    for the safe root, after which the leaf router gets no gradient. ``jitter``: deviation of noise added to
+    standardised DRs in training, so that routers do not learn them by heart.
     """
 
     objective: Literal["paper", "expected"] = "expected"
@@ -114,7 +115,7 @@ class RoutersConfig(Config):
     alpha: float = Field(default=0.1, ge=0)
     beta: float = Field(default=0.01, ge=0)
     jitter: float = Field(default=0.1, ge=0)
-    explore: float = Field(default=0.2, ge=0, lt=1)
+    explore: float = Field(default=0.3, ge=0, lt=1)
     training: TrainingConfig
 
 

@@ -98,12 +98,8 @@ class RouterObjective(nn.Module):
     def forward(self, dr: Tensor, cost: Tensor, centre: Tensor, noise_leaf: Tensor, noise_level: Tensor) -> Tensor:
         """``dr`` (B, D), ``cost`` (B, M), ``centre`` (B, D) of each sample's leaf, noise (B, K) and (B, L): scalar."""
         out = self.routers(dr, (noise_leaf, noise_level))
-        leaf, level = (self._explored(probabilities) for probabilities in (out.leaf, out.level))
-        task = self.task(leaf, level, self.routers.ancestors, cost)
+        level = (1 - self.config.explore) * out.level + self.config.explore / out.level.shape[1]
+        task = self.task(out.leaf, level, self.routers.ancestors, cost)
         balance = losses.load_balance(out.level) + losses.load_balance(out.leaf)
         spread = losses.uncertainty(out.mean, out.log_variance, centre)
         return task + self.config.alpha * spread + self.config.beta * balance
-
-    def _explored(self, probabilities: Tensor) -> Tensor:
-        share = self.config.explore
-        return (1 - share) * probabilities + share / probabilities.shape[1]
