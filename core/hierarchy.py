@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from .errors import ShapeError
 
+SPREAD = 0.2
+"""Squared distance over which a leaf loses a factor e of probability; leaves of two types are about 1 apart."""
 LEVEL_NAMES = ("ALL", "TYPE", "DEGREE")
 
 
@@ -92,6 +94,14 @@ class Hierarchy:
                 gaps = ((points[rows, None] - self.centroid[None, options]) ** 2).sum(axis=2)  # (rows, options)
                 paths[rows, level] = options[gaps.argmin(axis=1)]
         return paths
+
+    def nearness(self, dr: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, K) probability of each leaf for DRs (n, D): softmax of minus the squared distance over ``SPREAD``."""
+        points = normalised(dr) if self.normalize else dr
+        gaps = ((points[:, None].astype(np.float64) - self.centroid[None, self.leaves]) ** 2).sum(axis=2)
+        shares = np.exp((gaps.min(axis=1, keepdims=True) - gaps) / SPREAD)
+        result: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+        return result
 
     def census(self, labels: NDArray[np.integer], count: int) -> NDArray[np.int32]:
         """(M, count): how many training samples of each label (N,) lie in each node."""

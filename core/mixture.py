@@ -23,9 +23,9 @@ IDENTITY = "identity"
 class Estimate:
     """What is wrong with an image, and who shall mend it.
 
-    node: number of the chosen node. path: node names from the root to it. task: damage type of the node; of the root,
-    the likeliest type. leaves, levels, types: probabilities by name. alternatives: other nodes with their probability,
-    best first.
+    node: number of the chosen node. path: node names from the root to it. leaves, levels: the routers' probabilities by
+    name. types: probability of each damage type, task: the likeliest; of the image, whichever expert was chosen for it.
+    alternatives: other nodes with their probability, best first.
     """
 
     node: int
@@ -86,10 +86,28 @@ class Mixture:
         """Route ``image`` (1, 3, H, W) in [0, 1]; only its centre crop at native resolution is looked at."""
         dr = self.extractor(image)
         out = self.routers(dr, allowed=None if allowed is None else torch.from_numpy(allowed))
-        return self._explain(out.leaf[0].numpy(), out.level[0].numpy(), allowed)
+        found = self._found(dr.numpy(), allowed)
+        return self._explain(out.leaf[0].numpy(), out.level[0].numpy(), found, allowed)
+
+    def _found(self, dr: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> dict[str, float]:
+        """Probability of each damage type by the distances of ``dr`` (1, D) to the leaves, among the allowed ones.
+
+        This says what is wrong; the routers say which expert helps, which may be none.
+        """
+        nearness = self.hierarchy.nearness(dr)[0]
+        if allowed is not None:
+            nearness = nearness * allowed[self.hierarchy.leaves]
+        found = dict.fromkeys(self.tasks, 0.0)
+        for leaf, share in zip(self.hierarchy.leaves, nearness / nearness.sum(), strict=True):
+            found[self._node_types[leaf]] += float(share)
+        return found
 
     def _explain(
-        self, leaf: NDArray[np.float32], level: NDArray[np.float32], allowed: NDArray[np.bool_] | None
+        self,
+        leaf: NDArray[np.float32],
+        level: NDArray[np.float32],
+        types: dict[str, float],
+        allowed: NDArray[np.bool_] | None,
     ) -> Estimate:
         tree = self.hierarchy
         choice = (leaf[:, None] * level[None, :]) * (1 if allowed is None else allowed[tree.ancestors])
@@ -98,13 +116,10 @@ class Mixture:
         mass = np.zeros(len(tree))
         np.add.at(mass, tree.ancestors, choice)
         order = [int(n) for n in np.argsort(-mass, kind="stable") if n != node and mass[n] > 1e-3]
-        types: dict[str, float] = dict.fromkeys(self.tasks, 0.0)
-        for leaf_node, probability in zip(tree.leaves, leaf, strict=True):
-            types[self._node_types[leaf_node]] += float(probability)
         return Estimate(
             node=node,
             path=tuple(self.node_names[n] for n in tree.path(node)),
-            task=self._node_types[node] if node else max(types, key=lambda name: types[name]),
+            task=max(types, key=lambda name: types[name]),
             leaves={self.node_names[n]: float(p) for n, p in zip(tree.leaves, leaf, strict=True)},
             levels={name: float(p) for name, p in zip(self.level_names, level, strict=True)},
             types=types,

@@ -92,4 +92,5 @@ def test_a_photo_of_12_megapixels_stays_under_1500_megabytes(tmp_path: Path) -> 
     arguments = [sys.executable, "-c", report, *command[2:]]
     result = subprocess.run(arguments, check=True, capture_output=True, text=True)
     assert int(result.stdout.split()[-1]) < 1_500_000  # kilobytes on Linux
-    assert Image.open(tmp_path / "out.png").size == (4000, 3000)
+    with Image.open(tmp_path / "out.png") as restored:
+        assert restored.size == (4000, 3000)
