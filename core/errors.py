@@ -35,9 +35,8 @@ class UnknownNameError(UniRestorerError, KeyError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        listed = ", ".join(names) if names else "none"
-        super().__init__(f"unknown {kind} '{name}'{hint}; known: {listed}")
+        hint = f"; did you mean '{near[0]}'? Known" if near else "; known"
+        super().__init__(f"unknown {kind} '{name}'{hint}: {', '.join(names) if names else 'none'}")
 
 
 class ImageError(UniRestorerError, OSError):
