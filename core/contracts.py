@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -104,17 +105,25 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class SynthesizerSpec(Generic[C]):
-    """Registers a degradation. ``presets`` holds its in- and out-of-distribution configurations.
+    """Registers a degradation. ``presets`` holds its configurations in and out of distribution, by default ``config()``.
 
     ``undamaged``: what it makes counts as undamaged, the truth of a sample is the sample itself.
+    ``identity``: a configuration at zero strength, which leaves every image as it is; ``None`` where there is none.
+    ``recipe``: a YAML file that says how ``unirestorer extend degradation`` trains it, unless the user gives another.
     """
 
     name: str
     summary: str
     config: type[C]
     build: Callable[[C], Synthesizer]
-    presets: Mapping[Preset, C]
+    presets: Mapping[Preset, C] = field(default_factory=dict)
     undamaged: bool = False
+    identity: C | None = None
+    recipe: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.presets:
+            object.__setattr__(self, "presets", {"in": self.config(), "out": self.config()})
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,20 @@ _BUILTIN: tuple[tuple[str, str, type[Config], str], ...] = (
     ("tone", "Tone", configs.ToneConfig, "another development of the photo, which counts as undamaged"),
 )
 
+_IDENTITY: dict[str, Config] = {
+    "clean": configs.CleanConfig(),
+    "lowlight": configs.LowLightConfig(gamma=(1, 1)),
+    "blur": configs.BlurConfig(sigma=(0, 0)),
+    "noise": configs.NoiseConfig(sigma=(0, 0)),
+    "rain": configs.RainConfig(strength=(0, 0)),
+    "snow": configs.SnowConfig(density=(0, 0)),
+    "haze": configs.HazeConfig(beta=(0, 0)),
+    "shake": configs.ShakeConfig(length=(0, 0)),
+    "tone": configs.ToneConfig(gain=(1, 1), gamma=(1, 1), contrast=(1, 1), saturation=(1, 1)),
+    "mixed": configs.MixedConfig(links="noise:sigma=0,rain:strength=0"),
+}
+"""Zero strength; JPEG has none."""
+
 
 def _builder(module: str, name: str) -> Callable[[Any], Synthesizer]:
     def build(config: Any) -> Synthesizer:
@@ -44,7 +58,8 @@ def _single() -> list[SynthesizerSpec[Any]]:
 
 def _spec(name: str, summary: str, model: type[Config], build: Callable[[Any], Synthesizer]) -> SynthesizerSpec[Any]:
     presets: dict[Preset, Config] = {"in": model(), "out": configs.PRESETS_OUT[name]}
-    return SynthesizerSpec(name, summary, model, build, presets, undamaged=name in ("clean", "tone"))
+    undamaged, identity = name in ("clean", "tone"), _IDENTITY.get(name)
+    return SynthesizerSpec(name, summary, model, build, presets, undamaged=undamaged, identity=identity)
 
 
 def _mixed(config: configs.MixedConfig) -> Synthesizer:

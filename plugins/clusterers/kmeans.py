@@ -28,12 +28,15 @@ class TopDownKMeans:
         self.config = config
 
     def fit(self, dr: NDArray[np.float32]) -> TopDownKMeans:
-        """Cluster ``dr`` (N, D) float32; raises ``ShapeError`` when there are fewer distinct samples than leaves."""
+        """Cluster ``dr`` (N, D) float32; raises ``ShapeError`` for fewer distinct samples than leaves, nan or inf."""
         needed = self.config.sizes[-1]
         if dr.ndim != 2 or len(np.unique(dr, axis=0)) < needed:
             raise ShapeError(
                 f"kmeans: got DRs of shape {dr.shape}, wanted at least {needed} distinct rows for {needed} leaves"
             )
+        if not np.isfinite(dr).all():
+            rows = np.flatnonzero(~np.isfinite(dr).all(axis=1))
+            raise ShapeError(f"kmeans: got nan or inf in {len(rows)} DRs, first in row {rows[0]}; wanted finite values")
         points = normalised(dr) if self.config.normalize else dr.astype(np.float32)
         parent, level, centroid = [-1], [0], [points.mean(axis=0)]
         assign = np.zeros((len(points), len(self.config.sizes)), dtype=np.int32)

@@ -1,10 +1,9 @@
-"""What every built-in degradation promises, whatever it does."""
+"""What the built-in degradations promise beyond the conformance kit (``tests/contracts``)."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,22 +13,7 @@ from pydantic import ValidationError
 from unirestorer.core.contracts import Preset
 from unirestorer.core.errors import ShapeError
 
-from .helpers import NAMES, SPECS, build, generator, images, rows
-
-SIZES = [(1, 1), (10, 10), (1, 9), (5, 37), (37, 5), (2, 2), (64, 48)]
-
-IDENTITY: dict[str, dict[str, Any]] = {
-    "clean": {},
-    "lowlight": {"gamma": (1, 1)},
-    "mixed": {"links": "noise:sigma=0,rain:strength=0"},
-    "shake": {"length": (0, 0)},
-    "tone": {"gain": (1, 1), "gamma": (1, 1), "contrast": (1, 1), "saturation": (1, 1)},
-    "blur": {"sigma": (0, 0)},
-    "noise": {"sigma": (0, 0)},
-    "rain": {"strength": (0, 0)},
-    "snow": {"density": (0, 0)},
-    "haze": {"beta": (0, 0)},
-}
+from .helpers import NAMES, SPECS, build, generator, images
 
 
 def test_the_seven_degradations_of_the_paper_and_clean_are_registered() -> None:
@@ -44,65 +28,13 @@ def test_listing_the_degradations_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_any_size_gives_float32_of_the_same_shape_in_range(name: str, height: int, width: int) -> None:
-    clean = images(3, height, width)
-    synthesizer = build(name)
-    damaged = synthesizer.apply(clean, synthesizer.sample(3, generator()))
-    assert damaged.shape == clean.shape
-    assert damaged.dtype == torch.float32
-    assert bool(torch.isfinite(damaged).all())
-    assert 0 <= damaged.amin() <= damaged.amax() <= 1
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("preset", ["in", "out"])
-@pytest.mark.parametrize(("height", "width"), [(37, 41), (64, 64)])
-def test_a_batch_equals_its_items_one_by_one_bit_for_bit(name: str, preset: Preset, height: int, width: int) -> None:
-    clean = images(4, height, width)
-    synthesizer = build(name, preset)
-    params = synthesizer.sample(4, generator(3))
-    batch = synthesizer.apply(clean, params)
-    for item in range(4):
-        alone = synthesizer.apply(clean[item : item + 1].clone(), rows(params, item))
-        assert torch.equal(batch[item : item + 1], alone)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_memory_layout_and_global_random_state_do_not_matter(name: str) -> None:
-    clean = images(2)
-    synthesizer = build(name)
-    params = synthesizer.sample(2, generator())
-    first = synthesizer.apply(clean, params)
-    torch.rand(7)
-    assert torch.equal(first, synthesizer.apply(clean.contiguous(memory_format=torch.channels_last), params))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_neither_sampling_nor_applying_touches_the_global_random_state(name: str) -> None:
-    before = torch.get_rng_state()
-    synthesizer = build(name)
-    synthesizer.apply(images(2), synthesizer.sample(2, generator()))
-    assert torch.equal(before, torch.get_rng_state())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_equal_generators_draw_equal_parameters_with_n_first(name: str) -> None:
-    first, second = build(name).sample(5, generator(9)), build(name).sample(5, generator(9))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) and len(first[key]) == 5 for key in first)
-
-
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"clean"}))
-def test_two_items_of_a_batch_are_damaged_differently_and_the_input_is_kept(name: str) -> None:
+def test_two_items_of_a_batch_are_damaged_differently(name: str) -> None:
     clean = images(1).expand(2, -1, -1, -1).clone()
-    kept = clean.clone()
     synthesizer = build(name)
     damaged = synthesizer.apply(clean, synthesizer.sample(2, generator(4)))
     assert not torch.equal(damaged[0], damaged[1])
-    assert not torch.equal(damaged, kept)
-    assert torch.equal(clean, kept)
+    assert not torch.equal(damaged, clean)
 
 
 @pytest.mark.parametrize("name", ["noise", "rain", "snow", "haze"])
@@ -112,42 +44,6 @@ def test_the_seed_alone_changes_the_damage(name: str) -> None:
     twice = {key: value.expand(2).clone() for key, value in params.items()} | {"seed": torch.tensor([5, 6])}
     damaged = synthesizer.apply(images(1).expand(2, -1, -1, -1), twice)
     assert not torch.equal(damaged[0], damaged[1])
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("threads")
-def test_the_number_of_threads_does_not_matter(name: str) -> None:
-    clean = images(2, 211, 323)
-    synthesizer = build(name, "out")
-    params = synthesizer.sample(2, generator(1))
-    results = []
-    for count in (1, 2, 3):
-        torch.set_num_threads(count)
-        results.append(synthesizer.apply(clean, params))
-    assert torch.equal(results[0], results[1])
-    assert torch.equal(results[0], results[2])
-
-
-@pytest.mark.parametrize("name", sorted(IDENTITY))
-def test_zero_strength_is_exactly_the_identity(name: str) -> None:
-    clean = images(2)
-    synthesizer = build(name, **IDENTITY[name])
-    assert torch.equal(synthesizer.apply(clean, synthesizer.sample(2, generator())), clean)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_empty_batch_is_fine(name: str) -> None:
-    synthesizer = build(name)
-    params = synthesizer.sample(0, generator())
-    assert synthesizer.apply(torch.zeros(0, 3, 8, 8), params).shape == (0, 3, 8, 8)
-    assert synthesizer.degree(params) == []
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (2, 3, 8, 8)])
