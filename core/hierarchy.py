@@ -1,11 +1,11 @@
-"""The tree of degradations: level 0 is ALL, then TYPE, then DEGREE (paper section 3.2), any depth and any sizes."""
+"""The tree of degradations: level 0 is ALL, then TYPE, then DEGREE (paper section 3.2), any depth, sizes and shape."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,13 @@ def normalised(dr: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A tree over M nodes built from N samples.
+    """A tree over M nodes built from N samples. It may be ragged: leaves at any level, and paths that skip levels.
 
-    parent: (M,) int32, -1 for the root, every parent before its children.
-    level: (M,) int32, 0 for the root; every leaf is at the deepest level.
+    parent: (M,) int32, -1 for the root, which is node 0.
+    level: (M,) int32, 0 for the root; greater than that of the parent.
     centroid: (M, D) float32, mean DR of the node's samples (of unit-length DRs where ``normalize``).
-    assign: (N, L) int32, the node of each training sample at each level; a row is a path from root to leaf.
+    assign: (N, L) int32, the node of each training sample at each level: of its leaf's path, the last node that is no
+    deeper than the level. So a path without a node at some level falls back to the coarser one.
     normalize: whether DRs are scaled to unit length before distances are taken.
     """
 
@@ -56,8 +57,8 @@ class Hierarchy:
 
     @cached_property
     def leaves(self) -> NDArray[np.int32]:
-        """Node numbers of the K leaves."""
-        return np.flatnonzero(self.level == self.depth - 1).astype(np.int32)
+        """Node numbers of the K leaves: the nodes without children."""
+        return np.setdiff1d(np.arange(len(self), dtype=np.int32), self.parent[self.parent >= 0])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -66,10 +67,11 @@ class Hierarchy:
 
     @cached_property
     def ancestors(self) -> NDArray[np.int32]:
-        """(K, L): the node at each level above each leaf; the last column is ``leaves``."""
-        table = np.empty((len(self.leaves), self.depth), dtype=np.int32)
+        """(K, L): the node at each level above each leaf, as in ``assign``; the last column is ``leaves``."""
+        table = np.zeros((len(self.leaves), self.depth), dtype=np.int32)
         for row, leaf in enumerate(self.leaves):
-            table[row] = self.path(int(leaf))
+            for node in self.path(int(leaf)):
+                table[row, self.level[node] :] = node
         return table
 
     def path(self, node: int) -> list[int]:
@@ -86,14 +88,13 @@ class Hierarchy:
     def assign_dr(self, dr: NDArray[np.float32]) -> NDArray[np.int32]:
         """The path (n, L) of each DR (n, D): from the root always to the nearest child (squared Euclidean)."""
         points = normalised(dr) if self.normalize else dr
-        paths = np.zeros((len(points), self.depth), dtype=np.int32)
-        for level in range(1, self.depth):
-            for node in np.unique(paths[:, level - 1]):
-                rows = np.flatnonzero(paths[:, level - 1] == node)
-                options = self.children(int(node))
+        found, row_of = np.zeros(len(points), dtype=np.int32), {int(leaf): row for row, leaf in enumerate(self.leaves)}
+        for node in np.argsort(self.level, kind="stable"):
+            rows, options = np.flatnonzero(found == node), self.children(int(node))
+            if len(rows) and len(options):
                 gaps = ((points[rows, None] - self.centroid[None, options]) ** 2).sum(axis=2)  # (rows, options)
-                paths[rows, level] = options[gaps.argmin(axis=1)]
-        return paths
+                found[rows] = options[gaps.argmin(axis=1)]
+        return self.ancestors[[row_of[int(leaf)] for leaf in found]].reshape(-1, self.depth)
 
     def nearness(self, dr: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, K) probability of each leaf for DRs (n, D): softmax of minus the squared distance over ``SPREAD``."""
@@ -107,29 +108,38 @@ class Hierarchy:
         """(M, count): how many training samples of each label (N,) lie in each node."""
         table = np.zeros((len(self), count), dtype=np.int32)
         for level in range(self.depth):
-            np.add.at(table, (self.assign[:, level], labels), 1)
+            here = self.level[self.assign[:, level]] == level  # not one that stands in for a missing finer node
+            np.add.at(table, (self.assign[here, level], labels[here]), 1)
         return table
 
     def validate(self) -> Hierarchy:
         """Check every invariant of the class docstring; raises ``ShapeError`` naming the first broken one."""
         nodes = len(self.parent)
-        checks: Sequence[tuple[Any, str]] = (
-            (nodes > 0 and self.parent[0] == -1 and (self.parent[1:] >= 0).all(), "node 0 is the only root"),
-            (bool((self.parent < np.arange(nodes)).all()), "every parent comes before its children"),
-            (self.level.shape == (nodes,) and self.level[0] == 0, "level is (M,) and 0 at the root"),
-            (bool((self.level[1:] == self.level[self.parent[1:]] + 1).all()), "a child is one level below its parent"),
-            (
-                set(self.parent[1:]) == set(np.flatnonzero(self.level < self.depth - 1)),
-                "every leaf is at the last level",
-            ),
-            (self.centroid.ndim == 2 and len(self.centroid) == nodes, "centroid is (M, D)"),
-            (bool(np.isfinite(self.centroid).all()), "centroids are finite"),
-            (self.assign.ndim == 2 and self.assign.shape[1] == self.depth, "assign is (N, L)"),
+        checks: tuple[tuple[Callable[[], Any], str], ...] = (
+            (lambda: nodes > 0 and self.parent[0] == -1, "node 0 is the root"),
+            (lambda: (self.parent[1:] >= 0).all() and (self.parent < nodes).all(), "every other node has a parent"),
+            (lambda: self.level.shape == (nodes,) and self.level[0] == 0, "level is (M,) and 0 at the root"),
+            (lambda: (self.level[1:] > self.level[self.parent[1:]]).all(), "a child is deeper than its parent"),
+            (lambda: self.centroid.ndim == 2 and len(self.centroid) == nodes, "centroid is (M, D)"),
+            (lambda: np.isfinite(self.centroid).all(), "centroids are finite"),
+            (lambda: self.assign.ndim == 2 and self.assign.shape[1] == self.depth, "assign is (N, L)"),
+            (lambda: np.isin(self.assign[:, -1], self.leaves).all(), "assign ends at a leaf"),
+            (lambda: self._nests(), "assign holds the path to that leaf"),
         )
-        for holds, rule in checks:
-            if not holds:
+        for holds, rule in checks:  # in order: the later ones rely on the earlier
+            if not holds():
                 raise ShapeError(f"hierarchy of {nodes} nodes breaks the rule: {rule}")
-        for level in range(1, self.depth):
-            if (self.parent[self.assign[:, level]] != self.assign[:, level - 1]).any():
-                raise ShapeError(f"hierarchy: assign at level {level} does not nest in level {level - 1}")
         return self
+
+    def _nests(self) -> bool:
+        rows = np.searchsorted(self.leaves, self.assign[:, -1])
+        return bool((self.ancestors[rows] == self.assign).all())
+
+
+class LabelledTree(NamedTuple):
+    """A tree with the names of its nodes, the majority damage type of each node, and the names of its levels."""
+
+    tree: Hierarchy
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    level_names: tuple[str, ...]

@@ -15,6 +15,7 @@ from .catalogue import Catalogue
 from .contracts import SizeRequirement, Store
 from .errors import UnknownNameError
 from .models import check_belonging, load_expert, load_extractor, load_hierarchy, load_routers
+from .ties import expert_names
 
 IDENTITY = "identity"
 
@@ -61,25 +62,33 @@ class Mixture:
         check_belonging(f"extractors/{ties['extractor']}", extractor["fingerprint"], ties.get("extractor_fingerprint"))
         check_belonging(f"hierarchies/{ties['hierarchy']}", tree.get("stamp"), ties.get("hierarchy_stamp"))
         self._stamps = ties.get("expert_stamps", [])
-        self._experts = str(ties["experts"])
         self.hierarchy, self.node_names, self._node_types, self.level_names = load_hierarchy(store, ties["hierarchy"])
+        self._experts = expert_names(ties, len(self.hierarchy))
         self.extractor = load_extractor(store, catalogue, ties["extractor"])
         self.routers = load_routers(store, ties["routers"], self.hierarchy)
         self._cache: OrderedDict[int, Expert] = OrderedDict()
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Damage types that an instruction may name."""
-        return tuple(sorted({self._node_types[leaf] for leaf in self.hierarchy.leaves}))
+        """Damage types, and groups of them, that an instruction may name."""
+        return tuple(
+            sorted({kind for kind, level in zip(self._node_types, self.hierarchy.level, strict=True) if level})
+        )
 
     def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
-        """Instruction mask (M,): nodes below the root of the named damage types. Raises ``UnknownNameError``."""
+        """Instruction mask (M,): nodes of the named damage types or groups, and all below them, but never the root.
+
+        Raises ``UnknownNameError``.
+        """
         for task in tasks:
             if task not in self.tasks:
                 raise UnknownNameError("task", task, self.tasks)
-        below = self.hierarchy.level > 0
-        mask: NDArray[np.bool_] = below & np.isin(np.array(self._node_types), list(tasks))
-        return mask
+        groups = set(tasks) - {self._node_types[leaf] for leaf in self.hierarchy.leaves}
+        paths = [self.hierarchy.path(node) for node in range(len(self.hierarchy))]
+        below = [
+            self._node_types[path[-1]] in tasks or any(self._node_types[n] in groups for n in path) for path in paths
+        ]
+        return np.array(below) & (self.hierarchy.level > 0)
 
     @torch.inference_mode()
     def estimate(self, image: Tensor, allowed: NDArray[np.bool_] | None = None) -> Estimate:
@@ -97,7 +106,7 @@ class Mixture:
         nearness = self.hierarchy.nearness(dr)[0]
         if allowed is not None:
             nearness = nearness * allowed[self.hierarchy.leaves]
-        found = dict.fromkeys(self.tasks, 0.0)
+        found = dict.fromkeys(sorted({self._node_types[leaf] for leaf in self.hierarchy.leaves}), 0.0)
         for leaf, share in zip(self.hierarchy.leaves, nearness / nearness.sum(), strict=True):
             found[self._node_types[leaf]] += float(share)
         return found
@@ -147,7 +156,7 @@ class Mixture:
         return expert
 
     def _load(self, node: int) -> Expert:
-        name = f"{self._experts}/{node}"
+        name = self._experts[node]
         check_belonging(f"experts/{name}", self._store.attributes("experts", name)["stamp"], self._stamps[node])
         module, spec = load_expert(self._store, self._catalogue, name)
         return Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node])

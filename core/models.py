@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from .catalogue import Catalogue, validate_config
 from .contracts import ExpertSpec, Record, Store
 from .errors import RegistryError
-from .hierarchy import Hierarchy
+from .hierarchy import Hierarchy, LabelledTree
 from .recipe import fingerprint
 from .routing import Routers
 from .weights import pack, sha256, unpack
@@ -34,12 +35,12 @@ def extractor_record(extractor: Any, name: str, config: dict[str, Any], stamp: s
     )
 
 
-def belonging(store: Store, name: str, nodes: int) -> dict[str, Any]:
+def belonging(store: Store, extractor: str, stamp: str, experts: Sequence[str]) -> dict[str, Any]:
     """What a model record says of its parts, so that a part that was replaced since is noticed."""
     return {
-        "extractor_fingerprint": store.attributes("extractors", name)["fingerprint"],
-        "hierarchy_stamp": store.attributes("hierarchies", name)["stamp"],
-        "expert_stamps": [store.attributes("experts", f"{name}/{node}")["stamp"] for node in range(nodes)],
+        "extractor_fingerprint": store.attributes("extractors", extractor)["fingerprint"],
+        "hierarchy_stamp": stamp,
+        "expert_stamps": [store.attributes("experts", name)["stamp"] for name in experts],
     }
 
 
@@ -59,9 +60,19 @@ def load_extractor(store: Store, catalogue: Catalogue, name: str) -> Any:
 
 
 def load_expert(store: Store, catalogue: Catalogue, name: str) -> tuple[nn.Module, ExpertSpec[Any]]:
-    """The expert ``name`` ("set/node") in evaluation mode and channels-last memory, and its architecture."""
-    record = store.read("experts", name)
-    spec = catalogue.expert(record.attributes["arch"])
+    """The expert ``name`` ("set/node"), as ``build_expert``."""
+    return build_expert(store.read("experts", name), catalogue, name)
+
+
+def build_expert(record: Record, catalogue: Catalogue, name: str) -> tuple[nn.Module, ExpertSpec[Any]]:
+    """The network of ``record`` in evaluation mode and channels-last memory, and its architecture.
+
+    Raises ``RegistryError``, naming the plugin to install, where the architecture is not there.
+    """
+    arch, plugin = record.attributes["arch"], record.attributes.get("plugin")
+    if arch not in catalogue.experts and plugin:
+        raise RegistryError(f"expert {name}: needs the architecture '{arch}' of the plugin {plugin}; pip install it")
+    spec = catalogue.expert(arch)
     network: nn.Module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
     if "weights" in record.arrays:
         unpack(network, record.arrays["weights"], f"expert {name}")
@@ -80,8 +91,8 @@ def hierarchy_record(tree: Hierarchy, attributes: dict[str, Any], census: np.nda
     return Record(arrays, {**attributes, "normalize": tree.normalize})
 
 
-def load_hierarchy(store: Store, name: str) -> tuple[Hierarchy, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """The tree, its node names, the majority damage type of each node, and its level names."""
+def load_hierarchy(store: Store, name: str) -> LabelledTree:
+    """The hierarchy ``name`` with its names."""
     record = store.read("hierarchies", name)
     arrays, attributes = record.arrays, record.attributes
     depth = int(arrays["level"].max()) + 1
@@ -95,7 +106,7 @@ def load_hierarchy(store: Store, name: str) -> tuple[Hierarchy, tuple[str, ...],
     names, types = tuple(attributes["node_names"]), tuple(attributes["node_types"])
     if not len(names) == len(types) == len(tree):
         raise RegistryError(f"hierarchy {name}: got {len(names)} node names, wanted {len(tree)}, one per node")
-    return tree, names, types, tuple(attributes["level_names"])
+    return LabelledTree(tree, names, types, tuple(attributes["level_names"]))
 
 
 def routers_record(routers: Routers, attributes: dict[str, Any]) -> Record:

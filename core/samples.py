@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,16 @@ class SampleSet:
     def rows(self, split: int) -> NDArray[np.intp]:
         """Row numbers of the samples of a split."""
         return np.flatnonzero(self.split == split)
+
+    def take(self, rows: NDArray[np.integer]) -> SampleSet:
+        """The samples ``rows`` (n,), in that order."""
+        params: dict[str, dict[str, NDArray[Any]]] = {}
+        for number, (name, _) in enumerate(self.synthesizers):
+            place = np.cumsum(self.synthesizer == number) - 1  # of each sample among those of its synthesizer
+            own = place[rows[self.synthesizer[rows] == number]]
+            params[name] = {key: value[own] for key, value in self.params.get(name, {}).items()}
+        fields = {key: getattr(self, key)[rows] for key in ("image", "crop", "synthesizer", "prompt", "split")}
+        return replace(self, **fields, params=params, dr=None if self.dr is None else self.dr[rows])
 
     @property
     def type_labels(self) -> NDArray[np.int32]:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from .export import export_zip
+from .importing import import_zip
 from .opening import open_registry
-from .upkeep import Commit, Vacuumed, history, vacuum, verify
+from .upkeep import Commit, Vacuumed, history, kept_experts, vacuum, verify
 
-__all__ = ["Commit", "Vacuumed", "export_zip", "history", "open_registry", "vacuum", "verify"]
+__all__ = [
+    "Commit",
+    "Vacuumed",
+    "export_zip",
+    "history",
+    "import_zip",
+    "kept_experts",
+    "open_registry",
+    "vacuum",
+    "verify",
+]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from unirestorer.core.contracts import Record
 from unirestorer.core.errors import RegistryError
+from unirestorer.core.ties import expert_names
 
 from .archive import ENTRIES, ROOT_KEY, entries_digest
 from .encoding import normalise
@@ -63,7 +64,7 @@ def model_records(source: Store, model: str) -> list[RecordKey]:
     keys += [("hierarchies", parts["hierarchy"]), ("routers", parts["routers"])]
     if source.exists("hierarchies", parts["hierarchy"]):
         nodes = len(source.attributes("hierarchies", parts["hierarchy"])["node_names"])
-        keys += [("experts", f"{parts['experts']}/{node}") for node in range(nodes)]
+        keys += [("experts", name) for name in sorted(set(expert_names(parts, nodes)))]
     missing = [record_path(kind, name) for kind, name in keys if not source.exists(kind, name)]
     if missing:
         raise RegistryError(f"models/{model}: needs {', '.join(missing)}, not there; run the stages that write them")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS_DTYPE = "weights-dtype"
+WIDE_SHA256 = "sha256-before-float16"
 _WIDE = {"F32": "<f4", "F64": "<f8"}
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
@@ -24,13 +25,14 @@ _LARGEST = 65504.0
 
 
 def halve(path: str, record: Record) -> Record:
-    """``record`` with ``weights`` converted, ``sha256`` renewed and ``weights-dtype`` = ``float16``.
+    """``record`` with ``weights`` converted, ``sha256`` renewed, ``weights-dtype`` = ``float16``, the old sha256 noted.
 
     Integers and narrower floats stay. Raises ``RegistryError`` if ``weights`` is no safetensors file or a value lies
     outside the range of float16 (65504).
     """
     weights = half_safetensors(path, record.arrays["weights"].tobytes())
-    attributes = {**record.attributes, "sha256": hashlib.sha256(weights).hexdigest(), WEIGHTS_DTYPE: "float16"}
+    attributes = {WIDE_SHA256: record.attributes["sha256"], **record.attributes}
+    attributes |= {"sha256": hashlib.sha256(weights).hexdigest(), WEIGHTS_DTYPE: "float16"}
     return Record({**record.arrays, "weights": np.frombuffer(weights, dtype=np.uint8)}, attributes)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unirestorer.core.errors import RegistryError
+from unirestorer.core.ties import experts_before
 
 from .guard import registry_errors
+from .halving import WIDE_SHA256
 from .local import BRANCH, LocalRegistry, open_repository
 from .locking import write_lock
 from .opening import open_registry
@@ -42,16 +44,24 @@ class Vacuumed:
 
 
 def verify(store: Store) -> list[str]:
-    """Read everything; one line per record that is damaged or per part that a model lacks. Empty: all is well."""
+    """Read everything; one line per record that is damaged, per part that a model lacks, and per expert that is not as
+    it was before the model was extended. Empty: all is well.
+    """
     problems: list[str] = []
     for kind in KINDS:
         for name in _names(store, kind, problems):
             try:
                 store.read(kind, name)
-                problems += _missing_parts(store, name) if kind == "models" else []
+                problems += [*_missing_parts(store, name), *_changed_experts(store, name)] if kind == "models" else []
             except RegistryError as error:
                 problems.append(str(error))
     return problems
+
+
+def kept_experts(store: Store) -> int:
+    """How many experts are older than an extension of a model, and so are proven by ``verify`` to be as they were."""
+    recorded = [experts_before(store.attributes("models", name)) for name in store.names("models")]
+    return sum(store.exists("experts", name) for name in {name for table in recorded for name in table})
 
 
 def history(store: Store) -> list[Commit]:
@@ -97,3 +107,13 @@ def _missing_parts(store: Store, model: str) -> Iterator[str]:
     for attribute, kind in _REFERENCES:
         if not store.exists(kind, parts[attribute]):
             yield f"models/{model}: its {attribute} {kind}/{parts[attribute]} is missing; write it or correct the model"
+
+
+def _changed_experts(store: Store, model: str) -> Iterator[str]:
+    """The sha256 of each expert against the one that was noted when the model was extended."""
+    for name, wanted in experts_before(store.attributes("models", model)).items():
+        if store.exists("experts", name):
+            attributes = store.attributes("experts", name)
+            if wanted not in (attributes["sha256"], attributes.get(WIDE_SHA256)):
+                changed = f"sha256 is {attributes['sha256']}, was {wanted} before models/{model} was extended"
+                yield f"experts/{name}: {changed}; restore the registry from a copy"

@@ -44,8 +44,11 @@ def load(model: str | os.PathLike[str] | None = None, *, tile: int | None = 512,
 
 
 def _model_path(model: str | os.PathLike[str] | None) -> Path:
-    if model is not None:
-        return Path(model)
+    return embedded_model() if model is None else Path(model)
+
+
+def embedded_model() -> Path:
+    """The registry inside the package; raises ``RegistryError`` where the installation holds none."""
     path = Path(str(files("unirestorer") / _EMBEDDED))
     if not path.exists():
         raise RegistryError(f"{path}: this installation holds no model; name one (--model, or load(path)) or train one")

@@ -21,12 +21,13 @@ def evaluate(run: Run, stamp: str) -> None:
     cases = list(_cases(run))
     outcomes = measure(cases, auto(mixture))
     write_report(run.reports / "evaluation.md", f"{run.name}: held-out photos, samples of the training mix", outcomes)
+    damaged = [o for o in outcomes if o.kind != run.recipe.experts.identity]
+    mean = float(np.mean([o.after - o.before for o in damaged])) if damaged else 0.0
     figures = {
+        "mean gain": mean,
         **{f"gain {group}": gain for group, gain in gains(outcomes).items()},
         "type accuracy": type_accuracy(outcomes),
     }
-    damaged = [o for o in outcomes if o.kind != run.recipe.experts.identity]
-    mean = float(np.mean([o.after - o.before for o in damaged])) if damaged else 0.0
     summary = f"{len(outcomes)} held-out samples: mean gain {mean:+.2f} dB, type found {figures['type accuracy']:.1%}"
     run.commit("evaluate", stamp, {}, summary, figures)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..catalogue import validate_config
-from ..contracts import Record
+from ..contracts import Config, ExpertSpec, Record
 from ..hierarchy import Hierarchy
 from ..mixture import IDENTITY
 from ..models import load_hierarchy
@@ -18,7 +21,7 @@ from ..recipe import TrainingConfig, fingerprint
 from ..run import Run
 from ..samples import SampleSet
 from ..training.batches import PatchPairs
-from ..training.loop import fit, seeded
+from ..training.loop import Batches, Progress, fit, seeded
 from ..weights import pack, sha256, unpack
 
 
@@ -35,17 +38,42 @@ class L1(nn.Module):
         return error
 
 
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; ``start`` are the packed weights it begins with (None: the seed's)."""
+
+    spec: ExpertSpec[Any]
+    settings: Config
+    config: TrainingConfig
+    seed: int
+    start: NDArray[np.uint8] | None = None
+
+    def objective(self) -> L1:
+        """The untrained network under its loss; raises ``RegistryError`` when ``start`` does not fit it."""
+        network: nn.Module = seeded(lambda: self.spec.build(self.settings), self.seed)
+        if self.start is not None:
+            unpack(network, self.start, f"expert {self.spec.name}")
+        return L1(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+    def run(self, batches: Batches, checkpoint: Path, progress: Progress | None = None) -> NDArray[np.uint8]:
+        """The packed trained weights; goes on from ``checkpoint`` if that is there."""
+        objective = self.objective()
+        fit(objective, batches, self.config, checkpoint=checkpoint, progress=progress)
+        return pack(objective.network)
+
+
 def experts(run: Run, stamp: str) -> None:
     """Write an expert for every node; each is one commit, so an interrupted run keeps those that are finished."""
     tree, names, _, _ = load_hierarchy(run.store, run.name)
+    order = [int(node) for node in np.argsort(tree.level, kind="stable")]
     census = run.store.read("hierarchies", run.name).arrays["census"]
     samples = run.samples()
     identity = run.recipe.experts.identity
     clean = np.array([kind == identity for kind, _ in samples.prompts.pairs])
     share = census[:, clean].sum(1) / np.maximum(census.sum(1), 1)
     trained = 0
-    for node in range(len(tree)):
-        run.watch("experts", node, len(tree), names[node])
+    for done, node in enumerate(order):
+        run.watch("experts", done, len(tree), names[node])
         mark = _mark(run, node, int(tree.level[node]))
         if share[node] >= run.recipe.experts.identity_share or run.recipe.experts.name == IDENTITY:
             _write_identity(run, node, mark)
@@ -98,10 +126,8 @@ def _train(run: Run, tree: Hierarchy, node: int, label: str, samples: SampleSet,
     section, config = run.recipe.experts, training_of(run, int(tree.level[node]))
     spec = run.catalogue.expert(section.name)
     settings = validate_config(spec.config, section.config, "experts.config")
-    network = seeded(lambda: spec.build(settings), run.recipe.seed)
     parent = _parent(run, tree, node)
-    if parent is not None:
-        unpack(network, run.store.read("experts", parent).arrays["weights"], f"expert {parent}")
+    start = None if parent is None else run.store.read("experts", parent).arrays["weights"]
     members = np.flatnonzero((tree.assign[:, tree.level[node]] == node) & (samples.split == TRAIN))
     batches = PatchPairs(
         samples,
@@ -112,10 +138,9 @@ def _train(run: Run, tree: Hierarchy, node: int, label: str, samples: SampleSet,
         batch=config.batch,
         seed=run.recipe.seed + 1000 * (node + 1),
     )
-    objective = L1(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    job = Training(spec, settings, config, run.recipe.seed, start)
     checkpoint = run.work / f"expert-{mark[:16]}.safetensors"
-    fit(objective, batches, config, checkpoint=checkpoint, progress=run.losses(f"expert {node} {label}"))
-    weights = pack(network)
+    weights = job.run(batches, checkpoint, run.losses(f"expert {node} {label}"))
     attributes = {
         "arch": spec.name,
         "config": settings.model_dump(mode="json"),

@@ -33,8 +33,9 @@ def routers(run: Run, stamp: str) -> None:
     chosen = choose(network, dr)
     gap = float((cost[np.arange(len(dr)), chosen] - cost.min(1)).mean())
     record = routers_record(network, {"config": section.model_dump(mode="json"), "losses": {"regret": gap}})
+    names = [f"{run.name}/{node}" for node in range(len(tree))]
     ties = {
-        **belonging(run.store, run.name, len(tree)),
+        **belonging(run.store, run.name, run.store.attributes("hierarchies", run.name)["stamp"], names),
         "extractor": run.name,
         "hierarchy": run.name,
         "experts": run.name,
@@ -65,7 +66,10 @@ def new_routers(tree: Hierarchy, dr: NDArray[np.float32]) -> Routers:
 
 
 class CostBatches:
-    """Batch number -> (dr, cost, centre, leaf noise, level noise), the arguments of ``RouterObjective``."""
+    """Batch number -> (dr, cost, centre, leaf noise, level noise, *more), the arguments of ``RouterObjective``.
+
+    ``more`` are further tensors (N, ...) of which a batch gets its rows.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,9 @@ class CostBatches:
         centre: NDArray[np.float32],
         section: RoutersConfig,
         seed: int,
+        *more: Tensor,
     ) -> None:
+        self.more = more
         self.dr, self.cost, self.centre = torch.from_numpy(dr), torch.from_numpy(cost), torch.from_numpy(centre)
         self.jitter = section.jitter * network.spread.clone()
         self.shape = tuple(network.ancestors.shape)
@@ -89,7 +95,14 @@ class CostBatches:
         dr = dr + self.jitter * torch.randn(dr.shape, generator=generator)
         leaves, levels = self.shape
         noise = torch.randn(self.batch, leaves + levels, generator=generator)
-        return dr, self.cost[rows], self.centre[rows], noise[:, :leaves], noise[:, leaves:]
+        return (
+            dr,
+            self.cost[rows],
+            self.centre[rows],
+            noise[:, :leaves],
+            noise[:, leaves:],
+            *(m[rows] for m in self.more),
+        )
 
 
 @torch.inference_mode()

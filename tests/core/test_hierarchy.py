@@ -36,6 +36,7 @@ def test_a_sound_tree_validates() -> None:
     [
         {"parent": np.array([0, 0, 0, 1, 1, 2], dtype=np.int32)},
         {"parent": np.array([-1, 0, 0, 4, 1, 2], dtype=np.int32)},
+        {"parent": np.array([-1, 0, 0, 1, 1, 9], dtype=np.int32)},
         {"level": np.array([0, 1, 1, 2, 2, 1], dtype=np.int32)},
         {"centroid": np.full((6, 2), np.nan, dtype=np.float32)},
         {"centroid": np.zeros((5, 2), dtype=np.float32)},
@@ -50,6 +51,22 @@ def test_each_broken_invariant_is_refused(broken: dict[str, Any]) -> None:
 def test_ancestors_are_paths_from_the_root() -> None:
     assert TREE.ancestors.tolist() == [[0, 1, 3], [0, 1, 4], [0, 2, 5]]
     assert TREE.sizes == (1, 2, 3)
+
+
+def test_a_ragged_tree_falls_back_to_the_coarser_node() -> None:
+    """Node 2 is a leaf at level 1, and node 5 skips level 1."""
+    ragged = replace(
+        TREE,
+        parent=np.array([-1, 0, 0, 1, 1, 0], dtype=np.int32),
+        assign=np.array([[0, 1, 3], [0, 2, 2], [0, 0, 5]], dtype=np.int32),
+    ).validate()
+    assert ragged.leaves.tolist() == [2, 3, 4, 5]
+    assert ragged.ancestors.tolist() == [[0, 2, 2], [0, 1, 3], [0, 1, 4], [0, 0, 5]]
+    points = np.array([[-0.9, 0.8], [1.9, 0], [0.9, -0.1]], dtype=np.float32)
+    centroid = TREE.centroid.copy()
+    centroid[5] = (3, 0)
+    assert replace(ragged, centroid=centroid).assign_dr(points).tolist() == [[0, 1, 4], [0, 2, 2], [0, 2, 2]]
+    assert ragged.census(np.array([0, 0, 0]), 1).ravel().tolist() == [3, 1, 1, 1, 0, 1]
 
 
 def test_a_dr_goes_to_the_nearest_child_at_every_level() -> None:

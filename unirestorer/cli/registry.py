@@ -19,9 +19,9 @@ RegistryPath = Annotated[Path, typer.Argument(metavar="PATH", help="Registry fol
 def register(app: typer.Typer) -> None:
     """Add the ``registry`` group of commands to ``app``."""
     group = typer.Typer(no_args_is_help=True, help="List, check, export and clean registries.")
-    commands: tuple[Callable[..., None], ...] = (ls, log, verify, export, vacuum)
+    commands: tuple[Callable[..., None], ...] = (ls, log, verify, export, import_, vacuum)
     for command in commands:
-        group.command()(command)
+        group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="registry")
 
 
@@ -47,7 +47,7 @@ def log(path: RegistryPath) -> None:
 
 def verify(path: RegistryPath) -> None:
     """Read every record and check hashes, shapes and versions; print every problem and exit with 2 if there is one."""
-    from unirestorer.registry import open_registry
+    from unirestorer.registry import kept_experts, open_registry
     from unirestorer.registry import verify as problems_of
 
     with open_registry(path) as store:
@@ -56,7 +56,9 @@ def verify(path: RegistryPath) -> None:
             complain(problem)
         if problems:
             raise typer.Exit(FAILED)
-        say(f"{path}: no problems")
+        kept = kept_experts(store)
+        proof = f"; {kept} experts have the sha256 that they had before the model was extended" if kept else ""
+        say(f"{path}: no problems{proof}")
 
 
 def export(
@@ -71,6 +73,16 @@ def export(
     with open_registry(path) as store:
         export_zip(store, target, model=model, half=half)
         say(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="MODEL.zip", help="A portable registry.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The registry folder to make.")],
+) -> None:
+    """Make a registry folder of a zip, to extend its model."""
+    from unirestorer.registry import import_zip
+
+    say(f"{path}: {import_zip(source, path)} records")
 
 
 def vacuum(path: RegistryPath) -> None:

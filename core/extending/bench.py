@@ -1,0 +1,159 @@
+"""Where an extension is made: the model, the photos, scratch space; and the samples of the older damages."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..photos import CALIBRATION, HELDOUT, TRAIN, Photos, split_photos
+from ..recipe import fingerprint
+from ..rendering import render
+from ..run import Watcher
+from ..samples import SampleSet, draw
+from ..stages.costs import Trials, draw_extra, joined, recorded_rows, trials_of
+from ..training.loop import Progress
+from .options import ExtensionRecipe
+from .trained import Trained
+
+TRIED = 200
+Choice = tuple[str, dict[str, Any], float]
+"""A degradation, its configuration and its share."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Samples of the older damages: those that experts are ``tried`` on, held-out ones last, and further ``dr`` (n, D).
+
+    On the latter the routers are only held to what they said before.
+    """
+
+    tried: Trials
+    dr: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """``work`` is a scratch folder; what lies in it lets an interrupted extension go on where it stopped."""
+
+    trained: Trained
+    photos: Photos
+    work: Path
+    options: ExtensionRecipe
+    watch: Watcher
+
+    @cached_property
+    def extractor(self) -> nn.Module:
+        """The model's extractor."""
+        network: nn.Module = self.trained.extractor()
+        return network
+
+    @cached_property
+    def split(self) -> NDArray[np.int32]:
+        """(photos,) which of them train, calibrate, or are held out."""
+        plan = self.trained.recipe.synthesize
+        return split_photos(len(self.photos.names), plan.calibration, plan.heldout, self.trained.recipe.seed)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Changes with the model, the photos and the options."""
+        return fingerprint(self.trained.stamp, self.photos.hashes, self.options)
+
+    def draw(self, choices: Sequence[Choice], count: int, seed: int) -> SampleSet:
+        """``count`` new samples of the photos."""
+        side = self.trained.recipe.synthesize.crop
+        return draw(self.trained.catalogue, choices, self.photos, self.split, count, side, seed)
+
+    def pixels(self, samples: SampleSet, label: str) -> NDArray[np.uint8]:
+        """Rendered ``samples``, kept in the scratch folder."""
+        self.watch(f"render {label}", 0, len(samples), "samples")
+        pixels = render(samples, self.photos, self.trained.catalogue, self.work / f"pixels-{_digest(samples)[:16]}.npy")
+        self.watch(f"render {label}", len(samples), len(samples), "samples")
+        return pixels
+
+    def trials(self, samples: SampleSet, rows: NDArray[np.integer], label: str, *, recorded: bool = False) -> Trials:
+        """``rows`` of ``samples`` as trials; renders these alone."""
+        part = samples.take(rows)
+        trials = trials_of(
+            part,
+            self.pixels(part, label),
+            np.arange(len(rows)),
+            photos=self.photos,
+            catalogue=self.trained.catalogue,
+            extractor=self.extractor,
+            patch=self.trained.recipe.costs.patch,
+        )
+        return replace(trials, sample=rows.astype(np.int32)) if recorded else trials
+
+    def losses(self, task: str) -> Progress:
+        """Progress of a training run that reports to the watcher."""
+        return lambda step, steps, loss: self.watch(task, step, steps, f"loss {loss:.4f}")
+
+    def rehearsal(self) -> Rehearsal:
+        """Samples of all that the model knows; equal photos and options give equal samples."""
+        parts = list(self._rehearsed())
+        tried = joined(*(part.tried for part in parts))
+        gone = set(self.trained.recipe.synthesize.degradations) - set(self.trained.degradations())
+        tried = tried.take(~np.isin(tried.kind, list(gone)))
+        held = tried.split == HELDOUT
+        return Rehearsal(joined(tried.take(~held), tried.take(held)), np.concatenate([part.dr for part in parts]))
+
+    def _rehearsed(self) -> Iterator[Rehearsal]:
+        recipe, known = self.trained.recipe, self.trained.degradations()
+        recorded, total = (
+            self._recorded(),
+            recipe.costs.samples + recipe.synthesize.calibration * recipe.synthesize.samples,
+        )
+        share = 1.0 if recorded is not None else min(1.0, self.options.rehearsal / total)
+        tried = 1.0 if recorded is not None else self.options.tried / self.options.rehearsal
+        if recorded is not None:
+            rows = recorded_rows(recorded, recipe.costs.samples, recipe.seed)
+            held = np.random.default_rng(recipe.seed).permutation(recorded.rows(HELDOUT))[: self.options.tried]
+            yield self._part(self.trials(recorded, rows, "recorded samples", recorded=True), 1.0)
+            yield self._part(self.trials(recorded, np.sort(held), "held-out samples"), 1.0)
+        else:
+            base = [(name, dict(item.config), item.weight) for name, item in known.items() if item.samples is None]
+            samples = self.draw(base, max(16 * len(base), self.options.rehearsal), recipe.seed + 50)
+            yield self._part(self.trials(samples, np.arange(len(samples)), "known damages"), tried)
+        for number, choice in enumerate(recipe.costs.extra):
+            count = max(8, round(share * choice.samples))
+            samples, extra = draw_extra(self.trained.catalogue, self.photos, recipe, number, count)
+            yield self._part(self.trials(samples, extra, f"extra {number}"), tried)
+        for name, item in known.items():
+            if item.samples is not None:
+                samples = self.draw([(name, dict(item.config), 1.0)], item.samples, item.seed)
+                yield self._part(self.trials(samples, trial_rows(samples), f"{name} again"), 1.0)
+
+    def _part(self, trials: Trials, share: float) -> Rehearsal:
+        """Experts are tried on ``share`` of ``trials``, and on the held-out ones; the others give their DRs alone."""
+        wanted = np.random.default_rng(self.trained.recipe.seed).permutation(len(trials)) < round(share * len(trials))
+        wanted |= trials.split == HELDOUT
+        return Rehearsal(trials.take(wanted), trials.dr[~wanted])
+
+    def _recorded(self) -> SampleSet | None:
+        """The samples that the model was trained on, where the registry has them and the photos are the same."""
+        store, name = self.trained.store, self.trained.base
+        if not store.exists("dr_sets", name):
+            return None
+        samples = SampleSet.from_record(store.read("dr_sets", name))
+        return samples if samples.hashes == self.photos.hashes and samples.dr is not None else None
+
+
+def _digest(samples: SampleSet) -> str:
+    """Hash of all that decides the pixels of ``samples``, but for the photos, which have a hash each."""
+    record = samples.to_record()
+    arrays = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in record.arrays.items()}
+    return fingerprint(dict(record.attributes), arrays)
+
+
+def trial_rows(samples: SampleSet) -> NDArray[np.int32]:
+    """Those of new ``samples`` that experts are tried on: at most ``TRIED`` of training photos, all others, in order."""
+    train = samples.rows(TRAIN)[:TRIED]
+    return np.sort(np.concatenate([train, samples.rows(CALIBRATION), samples.rows(HELDOUT)])).astype(np.int32)

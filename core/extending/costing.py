@@ -1,0 +1,96 @@
+"""The cost table of a grown tree: what is known is kept, only new rows and columns are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..contracts import Record
+from ..hierarchy import LabelledTree
+from ..models import build_expert, load_expert
+from ..photos import HELDOUT
+from ..routing import Routers
+from ..stages.costs import Trials, errors, mean_psnr
+from ..stages.routers import choose
+from .bench import Bench
+from .growth import Grown
+
+SAME = 1e-4
+"""Representations of the same sample, computed again, differ by less."""
+
+
+class Costs(NamedTuple):
+    """Mean absolute and mean squared error (n, M) of every expert on every trial."""
+
+    l1: NDArray[np.float32]
+    mse: NDArray[np.float32]
+
+
+class KindReport(NamedTuple):
+    """Mean PSNR in dB of the held-out trials of one kind: damaged, restored before and after extending."""
+
+    kind: str
+    number: int
+    damaged: float
+    before: float
+    after: float
+
+
+def tabulate(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials) -> Costs:
+    """Costs of the grown tree's experts; ``made`` are those that are not in the registry yet."""
+    table = _known(bench, grown, made, trials)
+    for node in range(len(grown.origin)):
+        rows = np.flatnonzero(np.isnan(table.l1[:, node]))
+        if len(rows):
+            network = _network(bench, grown, made, node)
+            table.l1[rows, node], table.mse[rows, node] = errors(network, trials.damaged[rows], trials.clean[rows])
+        bench.watch("costs", node + 1, len(grown.origin), f"{grown.labelled.names[node]}, {len(rows)} rows")
+    return table
+
+
+def _known(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials) -> Costs:
+    """The recorded costs in their new places, NaN elsewhere; used only if the samples are proven to be the same."""
+    shape = (len(trials), len(grown.origin))
+    table = Costs(np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32))
+    record = bench.trained.costs()
+    if record is None:
+        return table
+    count = len(record.arrays["dr"])
+    if count > len(trials) or not np.allclose(record.arrays["dr"], trials.dr[:count], atol=SAME):
+        return table
+    old = [node for node in range(len(grown.origin)) if grown.origin[node] >= 0 and node not in made]
+    for name, values in table._asdict().items():
+        values[:count, old] = record.arrays[name][:, grown.origin[old]]
+    return table
+
+
+def _network(bench: Bench, grown: Grown, made: Mapping[int, Record], node: int) -> nn.Module:
+    trained = bench.trained
+    if node in made:
+        return build_expert(made[node], trained.catalogue, grown.labelled.names[node])[0]
+    return load_expert(trained.store, trained.catalogue, trained.experts[grown.origin[node]])[0]
+
+
+def report(
+    trials: Trials, table: Costs, grown: Grown, old_routers: Routers, old: LabelledTree, new_routers: Routers
+) -> list[KindReport]:
+    """What the routers' choice gives on the held-out trials, before and after, per kind of damage."""
+    held = np.flatnonzero(trials.split == HELDOUT)
+    if not len(held):
+        return []
+    dr, mse, number = trials.dr[held], table.mse[held], np.arange(len(held))
+    after = mse[number, choose(new_routers, dr)]
+    place = {int(origin): node for node, origin in enumerate(grown.origin) if origin >= 0}
+    former = [place.get(int(node), -1) for node in choose(old_routers, dr)]
+    before = np.where(np.array(former) >= 0, mse[number, np.array(former)], np.nan)
+    gap = trials.damaged[held].astype(np.float32) / 255 - trials.clean[held].astype(np.float32) / 255
+    damaged = np.square(gap).mean((1, 2, 3))
+    return [
+        KindReport(str(kind), len(rows), *(mean_psnr(values[rows]) for values in (damaged, before, after)))
+        for kind in np.unique(trials.kind[held])
+        for rows in [np.flatnonzero(trials.kind[held] == kind)]
+    ]

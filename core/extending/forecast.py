@@ -1,0 +1,171 @@
+"""What an extension would train and how long that takes, measured on a few steps of each part; changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..hierarchy import Hierarchy
+from ..models import load_expert
+from ..samples import build_synthesizer
+from ..stages.costs import BATCH, errors
+from ..stages.experts import Training
+from ..stages.synthesize import resolve
+from .bench import TRIED, Bench
+from .degradation import default_cluster
+from .growth import Grown, graft, group, node_number, split
+from .newcomers import Job, plan
+from .refit import KeepObjective, counterparts, grown_routers
+
+TRIALS = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of the work and its expected wall time in seconds."""
+
+    what: str
+    seconds: float
+
+
+def forecast_degradation(bench: Bench, name: str) -> list[Part]:
+    """The parts of ``add_degradation``."""
+    trained, options = bench.trained, bench.options
+    config = resolve(trained.catalogue, name, options.degradation)
+    synthesizer = build_synthesizer(trained.catalogue, name, config)
+    degrees = sorted(set(synthesizer.degree(synthesizer.sample(256, torch.Generator().manual_seed(0)))))
+    section = options.cluster or default_cluster(trained.catalogue, trained.recipe.cluster, len(degrees))
+    sizes = tuple(section.config.get("sizes", (1, len(degrees))))
+    branch = _branch(sizes, trained.labelled.tree)
+    grown = graft(trained.labelled, branch, name, [degrees[n % len(degrees)] for n in range(len(branch))])
+    return _parts(bench, grown, [(name, options.samples)], min(options.samples, 2 * TRIED))
+
+
+def forecast_split(bench: Bench, name: str, into: int) -> list[Part]:
+    """The parts of ``split_node``."""
+    labelled = bench.trained.labelled
+    node = node_number(labelled, name)
+    grown = split(labelled, node, _branch((1, into), labelled.tree))
+    return _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)], 2 * TRIED)
+
+
+def forecast_group(bench: Bench, names: Sequence[str], group_name: str) -> list[Part]:
+    """The parts of ``group_nodes``."""
+    labelled = bench.trained.labelled
+    nodes = [node_number(labelled, name) for name in names]
+    kinds = [(labelled.types[node], bench.options.samples // len(nodes)) for node in nodes]
+    return _parts(bench, group(labelled, nodes, group_name), kinds, 2 * TRIED)
+
+
+def forecast_expert(bench: Bench, name: str, *, given: bool) -> list[Part]:
+    """The parts of ``replace_expert``; ``given`` weights are not trained."""
+    labelled = bench.trained.labelled
+    node = node_number(labelled, name)
+    grown = Grown(labelled, np.arange(len(labelled.tree), dtype=np.int32))
+    parts = _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)], 0, [node])
+    return [part for part in parts if not (given and part.what.startswith("train "))]
+
+
+def _parts(
+    bench: Bench, grown: Grown, draws: Sequence[tuple[str, int]], new_trials: int, nodes: Sequence[int] = ()
+) -> list[Part]:
+    trained, options = bench.trained, bench.options
+    jobs = plan(trained, options, grown, nodes or grown.new)
+    known = trained.degradations()
+    parts = []
+    for name, count in [*draws, *((kind, options.rehearsal // len(known)) for kind in known)]:
+        config = known[name].config if name in known else resolve(trained.catalogue, name, options.degradation)
+        one = _timed(lambda name=name, config=config: _apply(bench, name, config))  # type: ignore[misc]
+        parts.append(Part(f"render {count} samples of {name}", one * count))
+    for job in jobs:
+        summary = f"{job.spec.name}, {job.config.steps} steps of {job.config.batch} x {job.patch} px"
+        parts.append(Part(f"train {job.label}: {summary}", _step(job) * job.config.steps))
+    rows = round(1.5 * options.tried)
+    old, new = _row(bench, None), _row(bench, jobs[0])
+    count = len(trained.experts)
+    reuse = trained.costs() is not None
+    seconds = old * (new_trials * count + (0 if reuse else rows * count)) + new * len(jobs) * (rows + new_trials)
+    table = f"{count} older and {len(jobs)} new experts on {rows} known and {new_trials} new samples"
+    parts.append(Part(f"costs: {table}" + (", older costs are reused for the same photos" if reuse else ""), seconds))
+    steps = (options.routers or trained.recipe.routers).training.steps
+    parts.append(Part(f"routers: {steps} steps", _router_step(bench) * steps))
+    return parts
+
+
+def _branch(sizes: Sequence[int], like: Hierarchy) -> Hierarchy:
+    """A tree of ``sizes`` nodes per level with centroids of zeros: a stand-in for what clustering will find."""
+    parent, level = [-1], [0]
+    for depth, size in enumerate(sizes[1:], start=1):
+        above = [node for node in range(len(parent)) if level[node] == depth - 1]
+        parent += [above[number * len(above) // size] for number in range(size)]
+        level += [depth] * size
+    return Hierarchy(
+        np.array(parent, dtype=np.int32),
+        np.array(level, dtype=np.int32),
+        np.zeros((len(parent), like.centroid.shape[1]), dtype=np.float32),
+        np.zeros((0, max(level) + 1), dtype=np.int32),
+        like.normalize,
+    ).validate()
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Median seconds of a few calls after a first one."""
+    work()
+    laps = []
+    for _ in range(TRIALS):
+        start = time.perf_counter()
+        work()
+        laps.append(time.perf_counter() - start)
+    return sorted(laps)[TRIALS // 2]
+
+
+def _apply(bench: Bench, name: str, config: object) -> torch.Tensor:
+    synthesizer = build_synthesizer(bench.trained.catalogue, name, dict(config))  # type: ignore[call-overload]
+    side = bench.trained.recipe.synthesize.crop
+    clean = torch.from_numpy(bench.photos.pixels[0][:side, :side].copy()).permute(2, 0, 1)[None].float() / 255
+    return synthesizer.apply(clean, synthesizer.sample(1, torch.Generator().manual_seed(0)))
+
+
+def _step(job: Job) -> float:
+    """Seconds of one training step."""
+    objective = Training(job.spec, job.settings, job.config, seed=0).objective()
+    optimizer = torch.optim.AdamW(objective.parameters())
+    batch = torch.rand(job.config.batch, 3, job.patch, job.patch).contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=job.config.precision == "bf16"):
+            loss = objective(batch, batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return _timed(step)
+
+
+def _row(bench: Bench, job: Job | None) -> float:
+    """Seconds of one row of the cost table: the root's expert, or the one of ``job``, on one patch."""
+    trained = bench.trained
+    if job is None:
+        network = load_expert(trained.store, trained.catalogue, trained.experts[0])[0]
+    else:
+        network = job.spec.build(job.settings).eval()
+    patch = trained.recipe.costs.patch
+    images = np.zeros((BATCH, 3, patch, patch), dtype=np.uint8)
+    return _timed(lambda: errors(network, images, images)) / BATCH
+
+
+def _router_step(bench: Bench) -> float:
+    trained = bench.trained
+    section = bench.options.routers or trained.recipe.routers
+    same = Grown(trained.labelled, np.arange(len(trained.labelled.tree), dtype=np.int32))
+    old, of = trained.routers(), counterparts(trained.labelled, same)
+    objective = KeepObjective(grown_routers(old, same, of), section, old, of, bench.options.keep)
+    (leaves, levels), batch = old.ancestors.shape, section.training.batch
+    dr = torch.randn(batch, len(old.centre))
+    noise = torch.randn(batch, leaves), torch.randn(batch, levels)
+    cost, kept = torch.rand(batch, len(trained.labelled.tree)), torch.ones(batch)
+    return _timed(lambda: objective(dr, cost, dr, *noise, kept).backward())

@@ -1,0 +1,75 @@
+"""Extension recipes: how ``unirestorer extend`` trains what it adds. Every key is optional."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, PositiveInt
+
+from ..catalogue import validate_config
+from ..contracts import Config
+from ..errors import ConfigError
+from ..recipe import ClusterConfig, DegradationChoice, RoutersConfig, TrainingConfig
+
+
+class ExpertsChoice(Config):
+    """The architecture of the new experts and one training run per new level, coarsest first.
+
+    ``levels`` empty: those of the model's recipe. ``patch``: side in pixels of the training patches.
+    """
+
+    name: str
+    config: Mapping[str, Any] = {}
+    patch: PositiveInt = 128
+    levels: tuple[TrainingConfig, ...] = ()
+
+
+class ExtensionRecipe(Config):
+    """What an extension draws and trains; a key that is left out follows the recipe of the model.
+
+    ``samples``: new samples drawn, for experts, routers and the report. ``steps``: of every new expert, instead of what
+    ``experts.levels`` or the model's recipe say. ``cluster``: how they become nodes (default:
+    the model's clusterer, as many finest nodes as there are degree names). ``rehearsal``: samples of the older
+    damages on which the routers are held to their former decisions, with weight ``keep``; ``tried``: how many of these
+    old and new experts are compared on. Where the registry has costs of the same photos, those samples are taken.
+    """
+
+    samples: int = Field(default=1600, ge=16)
+    steps: PositiveInt | None = None
+    degradation: DegradationChoice = DegradationChoice()
+    cluster: ClusterConfig | None = None
+    experts: ExpertsChoice | None = None
+    routers: RoutersConfig | None = None
+    rehearsal: int = Field(default=2000, ge=16)
+    tried: int = Field(default=400, ge=16)
+    keep: float = Field(default=1.0, ge=0)
+
+    def overridden(
+        self, *, arch: str | None = None, steps: int | None = None, samples: int | None = None
+    ) -> ExtensionRecipe:
+        """This recipe with another architecture (and its default configuration), training steps, or samples."""
+        experts = self.experts
+        if arch is not None and (experts is None or experts.name != arch):
+            experts = (
+                ExpertsChoice(name=arch) if experts is None else experts.model_copy(update={"name": arch, "config": {}})
+            )
+        changes = {"experts": experts, "steps": steps, "samples": self.samples if samples is None else samples}
+        return self.model_copy(update=changes)
+
+
+def load_extension(path: Path) -> ExtensionRecipe:
+    """Read an extension recipe; raises ``ConfigError`` with one line per problem."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the extension recipe: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: an extension recipe is a mapping with samples, experts, ...; got {values!r:.40}")
+    recipe = validate_config(ExtensionRecipe, values, str(path))
+    assert isinstance(recipe, ExtensionRecipe)
+    return recipe

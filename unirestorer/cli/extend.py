@@ -1,0 +1,217 @@
+"""``unirestorer extend``: a new degradation, expert or level for a trained model; no other expert is retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unirestorer.cli.console import say
+
+if TYPE_CHECKING:
+    from unirestorer.core.extending.bench import Bench
+    from unirestorer.core.extending.costing import KindReport
+    from unirestorer.core.extending.finish import Extended
+    from unirestorer.core.extending.forecast import Part
+    from unirestorer.core.extending.options import ExtensionRecipe
+    from unirestorer.core.extending.trained import Trained
+
+Registry = Annotated[
+    Path, typer.Option(metavar="DIR", help="Registry folder; made of the embedded model where it is not there yet.")
+]
+Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder of clean photos.")]
+Model = Annotated[str, typer.Option(metavar="NAME", help="Which model of the registry.")]
+Plan = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help="Extension recipe: samples, experts, ...")]
+Arch = Annotated[str | None, typer.Option(metavar="NAME", help="Architecture of the new experts.")]
+Steps = Annotated[int | None, typer.Option(min=1, metavar="N", help="Training steps of each new expert.")]
+Samples = Annotated[int | None, typer.Option(min=16, metavar="N", help="New samples to draw.")]
+Threads = Annotated[int, typer.Option(min=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and how long; change nothing.")]
+Node = Annotated[str, typer.Argument(metavar="NODE", help="Name or number of a node, as `diagnose` prints it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the ``extend`` group of commands to ``app``."""
+    group = typer.Typer(no_args_is_help=True, help="Add a degradation, expert or level to a trained model.")
+    for command in (degradation, expert, level, remove):
+        group.command()(command)
+    app.add_typer(group, name="extend")
+
+
+def degradation(
+    name: Annotated[str, typer.Argument(help="A degradation of `unirestorer plugins` that the model does not know.")],
+    registry: Registry,
+    data: Data,
+    recipe: Plan = None,
+    arch: Arch = None,
+    steps: Steps = None,
+    samples: Samples = None,
+    model: Model = "default",
+    threads: Threads = 0,
+    dry_run: DryRun = False,
+) -> None:
+    """Teach the model one more damage: new nodes with experts of their own, routers fitted again."""
+    from unirestorer.core.extending.degradation import add_degradation
+    from unirestorer.core.extending.forecast import forecast_degradation
+    from unirestorer.plugins.manager import load_catalogue
+
+    own = load_catalogue().synthesizer(name).recipe
+    options = _options(recipe or own, arch, steps, samples)
+    with _bench(registry, data, options, model, threads, dry_run) as bench:
+        if dry_run:
+            _tell_forecast(forecast_degradation(bench, name))
+        else:
+            _tell(registry, add_degradation(bench, name))
+
+
+def expert(
+    node: Node,
+    registry: Registry,
+    data: Data,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Safetensors file to use as it is, instead of training.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Keep it even if it does not lower the cost.")] = False,
+    recipe: Plan = None,
+    arch: Arch = None,
+    steps: Steps = None,
+    samples: Samples = None,
+    model: Model = "default",
+    threads: Threads = 0,
+    dry_run: DryRun = False,
+) -> None:
+    """Give a node another expert; kept only if it lowers the cost on samples that it was not trained on."""
+    from unirestorer.core.extending.expert import replace_expert
+    from unirestorer.core.extending.forecast import forecast_expert
+
+    with _bench(registry, data, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
+        if dry_run:
+            _tell_forecast(forecast_expert(bench, node, given=weights is not None))
+            return
+        done = replace_expert(bench, node, weights, force=force)
+        _tell(registry, done)
+    if not done.model:
+        raise typer.Exit(1)
+
+
+def level(
+    registry: Registry,
+    data: Data,
+    node: Annotated[str | None, typer.Option(metavar="NODE", help="A leaf to divide into finer nodes.")] = None,
+    into: Annotated[int, typer.Option(min=2, metavar="K", help="With --node: how many.")] = 2,
+    group: Annotated[str | None, typer.Option(metavar="NODES", help="Siblings to gather, as rain,snow.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="With --group: the name of the new node.")] = None,
+    recipe: Plan = None,
+    arch: Arch = None,
+    steps: Steps = None,
+    samples: Samples = None,
+    model: Model = "default",
+    threads: Threads = 0,
+    dry_run: DryRun = False,
+) -> None:
+    """Finer nodes below a leaf (--node, --into), or a coarser one above siblings (--group, --name)."""
+    from unirestorer.core.extending.forecast import forecast_group, forecast_split
+    from unirestorer.core.extending.level import group_nodes, split_node
+
+    if (node is None) == (group is None) or (group is None) != (name is None):
+        raise typer.BadParameter("give either --node NODE --into K, or --group NODES --name NAME")
+    siblings = [part.strip() for part in (group or "").split(",")]
+    with _bench(registry, data, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
+        if dry_run:
+            _tell_forecast(forecast_split(bench, node, into) if node else forecast_group(bench, siblings, name or ""))
+        else:
+            _tell(registry, split_node(bench, node, into) if node else group_nodes(bench, siblings, name or ""))
+
+
+def remove(node: Node, registry: Registry, recipe: Plan = None, model: Model = "default") -> None:
+    """Remove a node and all below it, or a group alone. The experts stay stored, with every earlier version."""
+    from unirestorer.cli.progress import bars
+    from unirestorer.core.extending.remove import remove_node
+
+    with _trained(registry, model) as trained, bars() as watch:
+        done = remove_node(trained, node, _options(recipe, None, None, None), registry / "work", watch)
+    _tell(registry, done)
+
+
+def _options(recipe: Path | None, arch: str | None, steps: int | None, samples: int | None) -> ExtensionRecipe:
+    """The recipe with what the command line puts over it."""
+    from unirestorer.core.extending.options import ExtensionRecipe, load_extension
+
+    options = load_extension(recipe) if recipe is not None else ExtensionRecipe()
+    return options.overridden(arch=arch, steps=steps, samples=samples)
+
+
+@contextmanager
+def _trained(registry: Path, model: str) -> Iterator[Trained]:
+    from unirestorer.core.extending.trained import Trained
+    from unirestorer.plugins.manager import load_catalogue
+    from unirestorer.registry import open_registry
+
+    with open_registry(registry) as store:
+        yield Trained.load(store, load_catalogue(), model)
+
+
+@contextmanager
+def _bench(
+    registry: Path, data: Path, options: ExtensionRecipe, model: str, threads: int, dry_run: bool
+) -> Iterator[Bench]:
+    import torch
+
+    from unirestorer.cli.progress import bars
+    from unirestorer.core.extending.bench import Bench
+    from unirestorer.core.photos import load_photos
+
+    if threads:
+        torch.set_num_threads(threads)
+    with _embedded_unless(registry, dry_run) as path, _trained(path, model) as trained, bars() as watch:
+        photos = load_photos(data, trained.recipe.synthesize.crop)
+        yield Bench(trained, photos, registry / "work", options, watch)
+
+
+@contextmanager
+def _embedded_unless(registry: Path, dry_run: bool) -> Iterator[Path]:
+    """``registry``, made of the embedded model if it is not there; in a dry run that is made elsewhere and removed."""
+    from tempfile import TemporaryDirectory
+
+    from unirestorer.api import embedded_model
+    from unirestorer.registry import import_zip
+
+    if registry.exists():
+        yield registry
+    elif dry_run:
+        with TemporaryDirectory() as folder:
+            import_zip(embedded_model(), Path(folder) / "registry")
+            yield Path(folder) / "registry"
+    else:
+        import_zip(embedded_model(), registry)
+        yield registry
+
+
+def _tell(registry: Path, done: Extended) -> None:
+    for note in done.notes:
+        say(note)
+    if done.kinds:
+        _print_kinds(done.kinds)
+    if done.model:
+        parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in done.seconds.items())
+        nodes = f"; new nodes: {', '.join(done.nodes)}" if done.nodes else ""
+        say(f"{registry}: models/{done.model}{nodes} ({parts})")
+
+
+def _print_kinds(kinds: Sequence[KindReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("held-out samples", "number", "damaged dB", "before dB", "now dB", box=None)
+    for kind in kinds:
+        table.add_row(kind.kind, str(kind.number), *(f"{value:.2f}" for value in kind[2:]))
+    Console().print(table)
+
+
+def _tell_forecast(parts: Sequence[Part]) -> None:
+    for part in parts:
+        say(f"{part.seconds:7.1f} s  {part.what}")
+    say(f"{sum(part.seconds for part in parts):7.1f} s  in all, about; nothing was changed")
