@@ -27,13 +27,24 @@ def _ignore(report: StageReport) -> None:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Specs by name, one mapping per kind; ``notify`` tells observers that a stage has finished."""
+    """Specs by name, one mapping per kind; ``notify`` tells observers that a stage has finished.
+
+    ``origins``: by (kind, name), the distribution and version of what third parties registered.
+    """
 
     synthesizers: Mapping[str, SynthesizerSpec[Any]] = field(default_factory=dict)
     extractors: Mapping[str, ExtractorSpec[Any]] = field(default_factory=dict)
     experts: Mapping[str, ExpertSpec[Any]] = field(default_factory=dict)
     clusterers: Mapping[str, ClustererSpec[Any]] = field(default_factory=dict)
     notify: Callable[[StageReport], None] = _ignore
+    origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def origin(self, kind: str, name: str) -> str:
+        """Distribution and version that registered ``name``, for example ``acme-dist 1.2``; empty for a built-in.
+
+        ``kind`` is ``degradation``, ``extractor``, ``expert`` or ``clusterer``.
+        """
+        return self.origins.get((kind, name), "")
 
     def synthesizer(self, name: str) -> SynthesizerSpec[Any]:
         """The degradation called ``name``; raises ``UnknownNameError``."""

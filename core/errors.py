@@ -53,3 +53,7 @@ class MemoryLimitError(UniRestorerError, MemoryError):
 
 class PluginConflictError(UniRestorerError, ValueError):
     """Two plugins register the same name of the same kind."""
+
+
+class PluginError(UniRestorerError, RuntimeError):
+    """What an installed plugin gave does not work; the message names thing, distribution, cause and remedy."""

@@ -102,6 +102,7 @@ KINDS: Mapping[str, Kind] = {
             ArraySpec("mse", "f4", ("n", "M")),
             ArraySpec("sample", "i4", ("n",)),
             ArraySpec("dr", "f4", ("n", "D"), "MAY"),
+            ArraySpec("kind", "i4", ("n",), "MAY"),
         ),
     ),
     "routers": Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 IMPORTS = """
-from unirestorer.core import ClustererSpec, Config, ExpertSpec, ExtractorSpec, hookimpl
+from unirestorer.core import ClustererSpec, Config, ExpertSpec, ExtractorSpec, SynthesizerSpec, hookimpl
 
 class Empty(Config):
     pass
@@ -37,14 +37,25 @@ class Site:
     folder: Path
     run_python: Callable[..., subprocess.CompletedProcess[str]]
 
-    def install(self, name: str, source: str, *, metadata: bool = True) -> None:
-        """A distribution ``name-dist`` 1.2 with the module and entry point ``name``."""
+    def install(
+        self,
+        name: str,
+        source: str,
+        *,
+        metadata: bool = True,
+        requires: Sequence[str] = (),
+        entry: str | None = None,
+        target: str | None = None,
+    ) -> None:
+        """A distribution ``name-dist`` 1.2 with the module ``name`` and its entry point ``entry`` to ``target``."""
         (self.folder / f"{name}.py").write_text(IMPORTS + textwrap.dedent(source))
         info = self.folder / f"{name}_dist-1.2.dist-info"
         info.mkdir()
-        (info / "entry_points.txt").write_text(f"[unirestorer.plugins]\n{name} = {name}\n")
+        (info / "entry_points.txt").write_text(f"[unirestorer.plugins]\n{entry or name} = {target or name}\n")
         if metadata:
-            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: 1.2\n")
+            lines = ["Metadata-Version: 2.1", f"Name: {name}-dist", "Version: 1.2"]
+            lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+            (info / "METADATA").write_text("\n".join(lines) + "\n")
 
     def run(self, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``code`` in an interpreter with the distributions installed."""

@@ -1,0 +1,157 @@
+"""Foreign code and how to survive it: where a plugin comes from, running its code apart, saying what to do about it.
+
+Everything that a third party wrote runs inside ``quarantine``; what it raises becomes one line. Only ending the process
+outright (``os._exit``, a crash) and Ctrl-C get through. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import RLock
+from typing import Any
+
+from unirestorer.core.contracts import ExtractorSpec, Spec
+from unirestorer.core.errors import PluginConflictError, PluginError, UniRestorerError
+
+from .requirements import unmet
+
+UNKNOWN = "unknown"
+DISABLE = "UNIRESTORER_DISABLE_PLUGINS"
+LONGEST = 400
+"""Characters of a foreign error message that are shown."""
+BUILT: dict[str, tuple[str, ...]] = {
+    "degradation": ("sample", "apply", "degree"),
+    "extractor": ("dim", "state_dict"),
+    "expert": ("forward", "state_dict"),
+    "clusterer": ("fit",),
+}
+"""What the result of ``build`` must have, by kind."""
+
+_apart = RLock()
+
+
+class RefusedError(PluginError):
+    """The host does not take what a plugin gives; ``remedy`` replaces the usual advice."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a plugin comes from: its entry point ``name`` and distribution; ``load`` imports it.
+
+    ``requires``: the distribution's requirements as its metadata says them.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    load: Callable[[], object]
+    requires: tuple[str, ...] = ()
+    builtin: bool = False
+
+    @property
+    def label(self) -> str:
+        """Distribution and version, for example ``acme-dist 1.2``."""
+        return f"plugin {self.name}" if self.distribution == UNKNOWN else f"{self.distribution} {self.version}"
+
+    @property
+    def owner(self) -> str:
+        """Plugin, distribution and version, for example ``acme of acme-dist 1.2``."""
+        return self.name if self.builtin or self.distribution == UNKNOWN else f"{self.name} of {self.label}"
+
+    def remedy(self, error: BaseException) -> str:
+        """What the user can do about ``error``."""
+        if isinstance(error, RefusedError) and error.remedy:
+            return error.remedy
+        known = self.distribution != UNKNOWN
+        mend = f"upgrade or uninstall {self.distribution}" if known else "uninstall it"
+        if isinstance(error, PluginConflictError):
+            mend = "rename one"
+        elif isinstance(error, ModuleNotFoundError):
+            missing = " ".join(map(repr, unmet(self.requires)))
+            mend = f"pip install {missing}, {mend}" if missing else f"install the module '{error.name}', {mend}"
+        return f"{mend}, or set {DISABLE}={self.name}"
+
+
+@contextmanager
+def quarantine() -> Iterator[None]:
+    """Foreign code runs in here, one thread at a time.
+
+    What it prints goes to stderr, since stdout is for results; its warnings are shown, never raised; the command line
+    arguments, the working folder and the warning filters are as before when it ends.
+    """
+    with _apart, warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        if any(rule[0] == "error" for rule in warnings.filters):
+            warnings.simplefilter("default")
+        arguments, folder = list(sys.argv), _folder()
+        try:
+            yield
+        finally:
+            sys.argv = arguments
+            if folder != _folder():
+                with suppress(OSError):
+                    os.chdir(folder)
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return ""
+
+
+def describe(error: BaseException) -> str:
+    """``error`` in one line, with its type unless it is the host's own verdict."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException as worse:
+        if isinstance(worse, KeyboardInterrupt):
+            raise
+        text = "a message that cannot be printed"
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    return (
+        text
+        if isinstance(error, RefusedError | PluginConflictError)
+        else f"{type(error).__name__}: {text}".rstrip(": ")
+    )
+
+
+def guarded(kind: str, spec: Spec, source: Source) -> Spec:
+    """``spec`` of a third party whose functions raise nothing but ``UniRestorerError``."""
+    guard = partial(partial, _run, source, f"{kind} '{spec.name}'")
+    changes: dict[str, Any] = {"build": guard("build", spec.build, BUILT[kind])}
+    if isinstance(spec, ExtractorSpec):
+        if spec.objective is not None:
+            changes["objective"] = guard("objective", spec.objective, ("forward",))
+        if spec.training_side is not None:
+            changes["training_side"] = guard("training_side", spec.training_side, ())
+    return replace(spec, **changes)
+
+
+def _run(
+    source: Source, thing: str, field: str, function: Callable[..., Any], wanted: tuple[str, ...], *arguments: Any
+) -> Any:
+    """``function(*arguments)``, apart; raises ``PluginError`` naming the thing, its distribution and the remedy."""
+    try:
+        with quarantine():
+            made = function(*arguments)
+            lacking = [name for name in wanted if not hasattr(made, name)]
+        if lacking:
+            raise RefusedError(f"returned {type(made).__name__}, which has no {', '.join(lacking)}")
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or (
+            isinstance(error, UniRestorerError) and not isinstance(error, RefusedError)
+        ):
+            raise
+        reason = f"{thing} of {source.label}: {field}: {describe(error)}; {source.remedy(error)}"
+        raise PluginError(reason) from error
+    return made

@@ -1,0 +1,97 @@
+"""What a third party's ``build`` raises later is one line that names the thing, its distribution and the remedy."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from unirestorer.core import Catalogue, Config, ExpertSpec, ExtractorSpec, Prompts
+from unirestorer.core.errors import ConfigError, PluginError
+from unirestorer.plugins.guarding import Source, guarded
+from unirestorer.plugins.manager import load_catalogue
+
+SOURCE = Source("acme", "acme-dist", "1.2", lambda: None)
+REMEDY = "upgrade or uninstall acme-dist, or set UNIRESTORER_DISABLE_PLUGINS=acme"
+
+
+class Odd(BaseException):
+    """Neither an ``Exception`` nor an exit."""
+
+
+def throw(error: BaseException, *arguments: Any) -> Any:
+    raise error
+
+
+def expert(build: Any) -> Any:
+    return guarded("expert", ExpertSpec("mine", "does little", Config, build), SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("two\nlines"), "ValueError: two lines"),
+        (SystemExit(3), "SystemExit: 3"),
+        (Odd(), "Odd"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+    ],
+)
+def test_whatever_build_raises_is_one_line_for_the_user(error: BaseException, reason: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        expert(partial(throw, error)).build(Config())
+    assert str(caught.value) == f"expert 'mine' of acme-dist 1.2: build: {reason}; {REMEDY}"
+    assert caught.value.__cause__ is error
+
+
+def test_a_missing_module_is_named() -> None:
+    with pytest.raises(PluginError, match="No module named 'gone'; install the module 'gone', upgrade or uninstall"):
+        expert(lambda config: __import__("gone")).build(Config())
+
+
+@pytest.mark.parametrize("error", [ConfigError("width: too large"), KeyboardInterrupt()])
+def test_errors_for_the_user_and_ctrl_c_pass(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught:
+        expert(partial(throw, error)).build(Config())
+    assert caught.value is error
+
+
+def test_a_result_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(PluginError) as caught:
+        expert(lambda config: None).build(Config())
+    reason = "build: returned NoneType, which has no forward, state_dict"
+    assert str(caught.value) == f"expert 'mine' of acme-dist 1.2: {reason}; {REMEDY}"
+
+
+def test_what_is_printed_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PluginError):
+        expert(lambda config: print("loud")).build(Config())  # noqa: T201
+    assert capsys.readouterr() == ("", "loud\n")
+
+
+def test_objective_and_training_side_are_guarded_too() -> None:
+    broken = partial(throw, ValueError("no"))
+    spec: Any = guarded("extractor", ExtractorSpec("mine", "", Config, broken, broken, broken), SOURCE)
+    with pytest.raises(PluginError, match=r"extractor 'mine' of acme-dist 1\.2: objective: ValueError: no; "):
+        spec.objective(object(), Prompts((), ()))
+    with pytest.raises(PluginError, match="training_side: ValueError: no; "):
+        spec.training_side(Config())
+    assert guarded("extractor", ExtractorSpec("mine", "", Config, broken), SOURCE).objective is None  # type: ignore[union-attr]
+
+
+def test_a_working_build_gives_what_the_plugin_made() -> None:
+    from torch import nn
+
+    network = nn.Identity()
+    assert expert(lambda config: network).build(Config()) is network
+
+
+def test_builtins_are_not_wrapped() -> None:
+    assert not isinstance(load_catalogue().expert("resunet").build, partial)
+
+
+def test_the_catalogue_says_where_a_thing_comes_from() -> None:
+    catalogue = Catalogue(origins={("expert", "mine"): SOURCE.label})
+    assert catalogue.origin("expert", "mine") == "acme-dist 1.2"
+    assert catalogue.origin("extractor", "mine") == ""
+    assert load_catalogue().origin("expert", "resunet") == ""
