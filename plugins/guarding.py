@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -125,10 +125,60 @@ def describe(error: BaseException) -> str:
     )
 
 
+USED: dict[str, tuple[str, ...]] = {
+    "degradation": ("sample", "apply", "degree"),
+    "extractor": ("forward",),
+    "expert": ("forward",),
+    "clusterer": ("fit",),
+}
+"""What the host calls on the result of ``build``, by kind."""
+
+
+class _Watched:
+    """Stands for ``made``; what the methods ``names`` raise is said by ``say``."""
+
+    def __init__(self, made: Any, names: Sequence[str], say: Callable[[str, BaseException], PluginError]) -> None:
+        self._made = made
+        for name in names:
+            setattr(self, name, partial(_use, getattr(made, name), name, say))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+def _watched(kind: str, made: Any, say: Callable[[str, BaseException], PluginError]) -> Any:
+    """``made`` with its methods in ``USED`` watched; a network stays the same object, since it is trained and saved."""
+    if not hasattr(made, "state_dict"):
+        return _Watched(made, USED[kind], say)
+    made.forward = partial(_use, made.forward, "forward", say)
+    return made
+
+
+def _use(
+    method: Callable[..., Any],
+    name: str,
+    say: Callable[[str, BaseException], PluginError],
+    *given: Any,
+    **options: Any,
+) -> Any:
+    """``method(*given, **options)``; no more apart than needed, for this is where the time goes."""
+    try:
+        return method(*given, **options)
+    except (UniRestorerError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and "alloc" in str(error):  # torch is out of memory; the host has an answer
+            raise
+        raise say(name, error) from error
+
+
 def guarded(kind: str, spec: Spec, source: Source) -> Spec:
-    """``spec`` of a third party whose functions raise nothing but ``UniRestorerError``."""
-    guard = partial(partial, _run, source, f"{kind} '{spec.name}'")
-    changes: dict[str, Any] = {"build": guard("build", spec.build, BUILT[kind])}
+    """``spec`` of a third party whose functions, and what they build, raise nothing but ``UniRestorerError``."""
+    thing = f"{kind} '{spec.name}'"
+    guard = partial(partial, _run, source, thing)
+    build = guard("build", spec.build, BUILT[kind])
+    say = partial(_failure, source, thing)
+    changes: dict[str, Any] = {"build": lambda config: _watched(kind, build(config), say)}
     if isinstance(spec, ExtractorSpec):
         if spec.objective is not None:
             changes["objective"] = guard("objective", spec.objective, ("forward",))
@@ -152,6 +202,9 @@ def _run(
             isinstance(error, UniRestorerError) and not isinstance(error, RefusedError)
         ):
             raise
-        reason = f"{thing} of {source.label}: {field}: {describe(error)}; {source.remedy(error)}"
-        raise PluginError(reason) from error
+        raise _failure(source, thing, field, error) from error
     return made
+
+
+def _failure(source: Source, thing: str, place: str, error: BaseException) -> PluginError:
+    return PluginError(f"{thing} of {source.label}: {place}: {describe(error)}; {source.remedy(error)}")

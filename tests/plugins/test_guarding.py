@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from unirestorer.core import Catalogue, Config, ExpertSpec, ExtractorSpec, Prompts
+from unirestorer.core import (
+    Catalogue,
+    ClustererSpec,
+    Config,
+    ExpertSpec,
+    ExtractorSpec,
+    Prompts,
+    SynthesizerSpec,
+)
 from unirestorer.core.errors import ConfigError, PluginError
 from unirestorer.plugins.guarding import Source, guarded
 from unirestorer.plugins.manager import load_catalogue
@@ -87,7 +95,43 @@ def test_a_working_build_gives_what_the_plugin_made() -> None:
 
 
 def test_builtins_are_not_wrapped() -> None:
-    assert not isinstance(load_catalogue().expert("resunet").build, partial)
+    assert load_catalogue().expert("resunet").build.__module__ == "unirestorer.plugins.experts"
+
+
+def test_what_a_network_raises_when_it_is_used_is_one_line_too() -> None:
+    from torch import nn
+
+    class Broken(nn.Module):
+        def forward(self, images: Any) -> Any:
+            raise images
+
+    network = expert(lambda config: Broken()).build(Config())
+    with pytest.raises(PluginError) as caught:
+        network(IndexError("off by one"))
+    assert str(caught.value) == f"expert 'mine' of acme-dist 1.2: forward: IndexError: off by one; {REMEDY}"
+    for passing in (MemoryError(), RuntimeError("can't allocate memory"), ConfigError("patch: too small")):
+        with pytest.raises(type(passing)) as raised:
+            network(passing)
+        assert raised.value is passing
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [("degradation", "apply"), ("degradation", "sample"), ("clusterer", "fit")]
+)
+def test_what_other_things_raise_when_they_are_used_is_one_line_too(kind: str, method: str) -> None:
+    class Broken(Config):
+        sample = apply = degree = fit = partial(throw, KeyError("beta"))
+        hierarchy_: str = "made"
+
+    spec = (
+        SynthesizerSpec("mine", "", Config, lambda config: Broken())
+        if kind == "degradation"
+        else ClustererSpec("mine", "", Config, lambda config: Broken())
+    )
+    made = guarded(kind, spec, SOURCE).build(Config())
+    with pytest.raises(PluginError, match=f"{kind} 'mine' of acme-dist 1.2: {method}: KeyError: 'beta'; upgrade"):
+        getattr(made, method)(1)
+    assert made.hierarchy_ == "made"
 
 
 def test_the_catalogue_says_where_a_thing_comes_from() -> None:
