@@ -175,7 +175,7 @@ def _use(
 def guarded(kind: str, spec: Spec, source: Source) -> Spec:
     """``spec`` of a third party whose functions, and what they build, raise nothing but ``UniRestorerError``."""
     thing = f"{kind} '{spec.name}'"
-    guard = partial(partial, _run, source, thing)
+    guard: Callable[..., Callable[..., Any]] = partial(partial, _run, source, thing)
     build = guard("build", spec.build, BUILT[kind])
     say = partial(_failure, source, thing)
     changes: dict[str, Any] = {"build": lambda config: _watched(kind, build(config), say)}

@@ -23,7 +23,7 @@ from ..training.loop import Progress
 from .options import ExtensionRecipe
 from .trained import Trained
 
-TRIED = 200
+TRIED = 300
 Choice = tuple[str, dict[str, Any], float]
 """A degradation, its configuration and its share."""
 
@@ -154,6 +154,6 @@ def _digest(samples: SampleSet) -> str:
 
 
 def trial_rows(samples: SampleSet) -> NDArray[np.int32]:
-    """Those of new ``samples`` that experts are tried on: at most ``TRIED`` of training photos, all others, in order."""
+    """Those of new ``samples`` that experts are tried on: at most ``TRIED`` of training photos, and all others."""
     train = samples.rows(TRAIN)[:TRIED]
     return np.sort(np.concatenate([train, samples.rows(CALIBRATION), samples.rows(HELDOUT)])).astype(np.int32)

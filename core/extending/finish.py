@@ -128,7 +128,7 @@ def fit_routers(
 
     ``more`` (m, D) are DRs of older damages without costs: rows of zeros, from which the task term learns nothing.
     """
-    section = options.routers or trained.recipe.routers
+    section = options.routing(trained.recipe.routers)
     old = trained.routers()
     same = counterparts(trained.labelled, grown)
     routers = grown_routers(old, grown, same)

@@ -91,7 +91,7 @@ def _parts(
     seconds = old * (new_trials * count + (0 if reuse else rows * count)) + new * len(jobs) * (rows + new_trials)
     table = f"{count} older and {len(jobs)} new experts on {rows} known and {new_trials} new samples"
     parts.append(Part(f"costs: {table}" + (", older costs are reused for the same photos" if reuse else ""), seconds))
-    steps = (options.routers or trained.recipe.routers).training.steps
+    steps = options.routing(trained.recipe.routers).training.steps
     parts.append(Part(f"routers: {steps} steps", _router_step(bench) * steps))
     return parts
 
@@ -160,7 +160,7 @@ def _row(bench: Bench, job: Job | None) -> float:
 
 def _router_step(bench: Bench) -> float:
     trained = bench.trained
-    section = bench.options.routers or trained.recipe.routers
+    section = bench.options.routing(trained.recipe.routers)
     same = Grown(trained.labelled, np.arange(len(trained.labelled.tree), dtype=np.int32))
     old, of = trained.routers(), counterparts(trained.labelled, same)
     objective = KeepObjective(grown_routers(old, same, of), section, old, of, bench.options.keep)

@@ -47,6 +47,17 @@ class ExtensionRecipe(Config):
     tried: int = Field(default=400, ge=16)
     keep: float = Field(default=1.0, ge=0)
 
+    def routing(self, recipe: RoutersConfig) -> RoutersConfig:
+        """How the routers are fitted: as said here, else as in the model's recipe but gently.
+
+        They begin as trained ones, so a third of the learning rate and half of the steps are enough.
+        """
+        if self.routers is not None:
+            return self.routers
+        training = recipe.training
+        changes = {"lr": training.lr / 3, "steps": max(1, training.steps // 2), "warmup": training.warmup // 2}
+        return recipe.model_copy(update={"training": training.model_copy(update=changes)})
+
     def overridden(
         self, *, arch: str | None = None, steps: int | None = None, samples: int | None = None
     ) -> ExtensionRecipe:

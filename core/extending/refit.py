@@ -27,10 +27,15 @@ TINY = 1e-8
 
 @dataclass(frozen=True)
 class Counterparts:
-    """For each new leaf (K',) and level (L',) the old leaf and level it stands for; -1 for none."""
+    """For each new leaf (K',) and level (L',) the old leaf and level it stands for; -1 for none.
+
+    ``like``: (K',) the old leaf whose logit it begins with: the counterpart, else the one of the nearest centroid. A
+    leaf that began with a logit of zero would have next to no probability beside trained ones, and so no gradient.
+    """
 
     leaf: NDArray[np.int64]
     level: NDArray[np.int64]
+    like: NDArray[np.int64]
 
 
 def counterparts(old: LabelledTree, grown: Grown) -> Counterparts:
@@ -45,23 +50,25 @@ def counterparts(old: LabelledTree, grown: Grown) -> Counterparts:
     levels: list[int] = []
     for name in new.level_names:
         levels.append(old.level_names.index(name) if name in old.level_names else levels[-1])
-    return Counterparts(np.array(leaves, dtype=np.int64), np.array(levels, dtype=np.int64))
+    leaf = np.array(leaves, dtype=np.int64)
+    centres = old.tree.centroid[old.tree.leaves]
+    gaps = ((new.tree.centroid[new.tree.leaves][:, None] - centres[None]) ** 2).sum(2)  # (K', K)
+    return Counterparts(leaf, np.array(levels, dtype=np.int64), np.where(leaf >= 0, leaf, gaps.argmin(1)))
 
 
 def grown_routers(old: Routers, grown: Grown, same: Counterparts) -> Routers:
-    """Routers over the grown tree that decide as the old ones do; rows of new leaves are zero."""
+    """Routers over the grown tree that begin with the old ones' outputs."""
     tree = grown.labelled.tree
     routers = Routers(len(old.centre), torch.from_numpy(tree.ancestors.astype(np.int64)))
     keep = {name: tensor for name, tensor in old.state_dict().items() if "gate" not in name and name != "ancestors"}
     routers.load_state_dict(keep, strict=False)
     for gate, old_gate, of in (
-        (routers.leaf_gate, old.leaf_gate, same.leaf),
+        (routers.leaf_gate, old.leaf_gate, same.like),
         (routers.level_gate, old.level_gate, same.level),
     ):
         halves = old_gate.linear.weight.detach().chunk(2)  # logits, noise scales
-        rows = [torch.where(torch.from_numpy(of >= 0)[:, None], half[of.clip(0)], 0.0) for half in halves]
         with torch.no_grad():
-            gate.linear.weight.copy_(torch.cat(rows))
+            gate.linear.weight.copy_(torch.cat([half[of] for half in halves]))
     return routers
 
 

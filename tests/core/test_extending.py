@@ -309,7 +309,7 @@ def test_removing_works_without_costs(imported: ZarrRegistry) -> None:
 def test_grown_routers_decide_as_the_old_ones(store: ZarrRegistry) -> None:
     trained = Trained.load(store, load_catalogue())
     old, tree = trained.routers(), trained.labelled.tree
-    same = Counterparts(np.arange(len(tree.leaves)), np.arange(tree.depth))
+    same = Counterparts(np.arange(len(tree.leaves)), np.arange(tree.depth), np.arange(len(tree.leaves)))
     new = grown_routers(old, Grown(trained.labelled, np.arange(len(tree), dtype=np.int32)), same)
     dr = torch.randn(16, len(old.centre))
     assert torch.equal(new(dr).leaf, old(dr).leaf)
@@ -319,7 +319,7 @@ def test_grown_routers_decide_as_the_old_ones(store: ZarrRegistry) -> None:
 def test_keeping_pulls_the_new_routers_to_the_old_ones(store: ZarrRegistry) -> None:
     trained = Trained.load(store, load_catalogue())
     old, tree = trained.routers(), trained.labelled.tree
-    same = Counterparts(np.arange(len(tree.leaves)), np.arange(tree.depth))
+    same = Counterparts(np.arange(len(tree.leaves)), np.arange(tree.depth), np.arange(len(tree.leaves)))
     new = grown_routers(old, Grown(trained.labelled, np.arange(len(tree), dtype=np.int32)), same)
     with torch.no_grad():
         new.leaf_gate.linear.weight.add_(torch.randn_like(new.leaf_gate.linear.weight))
