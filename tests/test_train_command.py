@@ -76,3 +76,11 @@ def test_bad_arguments_are_lines_and_status_2(
     monkeypatch.chdir(world)
     assert run(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_evaluate_measures_the_damage_that_is_named(world: Path, tmp_path: Path) -> None:
+    options = ("--clean", world / "photos" / "photo0.png", "--model", world / "registry", "--chain", "snow")
+    assert run("evaluate", "-o", tmp_path / "reports", *options) == 0
+    table = (tmp_path / "reports" / "synthetic.md").read_text()
+    assert "| snow | 1 |" in table
+    assert "noise" not in table

@@ -119,19 +119,16 @@ def test_what_a_network_raises_when_it_is_used_is_one_line_too() -> None:
     ("kind", "method"), [("degradation", "apply"), ("degradation", "sample"), ("clusterer", "fit")]
 )
 def test_what_other_things_raise_when_they_are_used_is_one_line_too(kind: str, method: str) -> None:
-    class Broken(Config):
+    class Broken:
         sample = apply = degree = fit = partial(throw, KeyError("beta"))
-        hierarchy_: str = "made"
+        made_by = "acme"
 
-    spec = (
-        SynthesizerSpec("mine", "", Config, lambda config: Broken())
-        if kind == "degradation"
-        else ClustererSpec("mine", "", Config, lambda config: Broken())
-    )
-    made = guarded(kind, spec, SOURCE).build(Config())
+    build: Any = lambda config: Broken()  # noqa: E731
+    spec: Any = (SynthesizerSpec if kind == "degradation" else ClustererSpec)("mine", "", Config, build)
+    made: Any = guarded(kind, spec, SOURCE).build(Config())
     with pytest.raises(PluginError, match=f"{kind} 'mine' of acme-dist 1.2: {method}: KeyError: 'beta'; upgrade"):
         getattr(made, method)(1)
-    assert made.hierarchy_ == "made"
+    assert made.made_by == "acme"
 
 
 def test_the_catalogue_says_where_a_thing_comes_from() -> None:

@@ -30,6 +30,9 @@ def evaluate(
     pairs: Annotated[Path | None, typer.Option(help="folder of TASK/lq and TASK/gt with equal file stems")] = None,
     model: Annotated[Path | None, typer.Option(help="registry with the model (default: the one inside)")] = None,
     seed: Annotated[int, typer.Option(help="seed of the damage")] = 0,
+    chain: Annotated[
+        list[str] | None, typer.Option(help="damage for --clean, as in degrade (repeatable; default: the usual seven)")
+    ] = None,
 ) -> None:
     """PSNR gains, clean photos through auto mode, and how often the damage is recognised."""
     from unirestorer import api
@@ -45,10 +48,11 @@ def evaluate(
         return result.pixels, result.estimate
 
     if clean is not None:
-        gains = measure(_synthetic(clean, CHAINS, seed), run)
+        chains = tuple(chain or CHAINS)
+        gains = measure(_synthetic(clean, chains, seed), run)
         write_report(out / "synthetic.md", "Clean photos, one damage at a time", gains)
         say(gain_table(gains))
-        presets = tuple(chain.split(":")[0] for chain in CHAINS)
+        presets = tuple(dict.fromkeys(text.split(":")[0] for text in chains))
         types = measure(_synthetic(clean, presets, seed + 1), run)
         write_report(out / "types.md", "Type estimate, in-distribution presets", types)
         say(f"type found over the in-distribution presets and clean: {type_accuracy(types):.1%}")
