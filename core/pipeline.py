@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from .contracts import StageReport
-from .recipe import fingerprint
+from .recipe import Recipe, fingerprint
 from .run import Run, Stage
 from .stages import STAGES
 
@@ -33,14 +33,22 @@ def run_stage(run: Run, name: str, stage: Stage, stamp: str, later: Sequence[str
     return result
 
 
-def run_pipeline(run: Run) -> list[StageReport]:
-    """Run every stage of the recipe in order; returns their reports."""
-    reports = []
-    stamp = run.data_stamp
-    names = [name for name, _, _ in STAGES]
-    for number, (name, section, stage) in enumerate(STAGES):
-        parts = [getattr(run.recipe, key) for key in section]
-        stamp = fingerprint(name, run.recipe.seed, stamp, *parts)
-        reports.append(run_stage(run, name, stage, stamp, names[number + 1 :]))
-    shutil.rmtree(run.work, ignore_errors=True)
+def stamps(recipe: Recipe, data_stamp: str) -> dict[str, str]:
+    """The fingerprint of every stage: of all that it and the stages before it depend on."""
+    found, stamp = {}, data_stamp
+    for name, section, _ in STAGES:
+        parts = [getattr(recipe, key) for key in section]
+        stamp = found[name] = fingerprint(name, recipe.seed, stamp, *parts)
+    return found
+
+
+def run_pipeline(run: Run, *, keep_work: bool = False) -> list[StageReport]:
+    """Run every stage of the recipe in order; returns their reports. ``keep_work`` leaves the scratch folder there."""
+    wanted = stamps(run.recipe, run.data_stamp)
+    names = list(wanted)
+    reports = [
+        run_stage(run, name, stage, wanted[name], names[number + 1 :]) for number, (name, _, stage) in enumerate(STAGES)
+    ]
+    if not keep_work:
+        shutil.rmtree(run.work, ignore_errors=True)
     return reports

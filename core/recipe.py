@@ -132,30 +132,46 @@ class Recipe(Config):
     routers: RoutersConfig
 
 
+Place = tuple[str | int, ...]
+Problem = tuple[Place, str]
+"""Where in a recipe something is wrong, for example ``("cluster", "config")``, and what."""
+
+
 def load_recipe(path: Path, catalogue: Catalogue) -> Recipe:
     """Read and check a recipe. Raises ``ConfigError`` with one line per problem: file, line, field, what is wrong."""
+    tree, values = read_mapping(path, "a recipe is a mapping with name, synthesize, extractor, ...")
+    recipe, problems = check_recipe(values, catalogue)
+    if problems or recipe is None:
+        raise ConfigError(
+            [f"{path}:{locate(tree, loc)[1]}: {'.'.join(map(str, loc))}: {text}" for loc, text in problems]
+        )
+    return recipe
+
+
+def read_mapping(path: Path, wanted: str) -> tuple[yaml.Node | None, dict[Any, Any]]:
+    """The YAML mapping in ``path``, as nodes with lines and as values; ``ConfigError`` says ``wanted`` of others."""
     try:
         text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the recipe: {error}") from None
+        raise ConfigError(f"{path}: cannot read it: {error}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: for example an impossible date
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path}: a recipe is a mapping with name, synthesize, extractor, ...; got {type(values).__name__}"
-        )
-    problems: list[tuple[tuple[str | int, ...], str]] = []
+        raise ConfigError(f"{path}: {wanted}; got {type(values).__name__}")
+    return tree, values
+
+
+def check_recipe(values: Mapping[Any, Any], catalogue: Catalogue) -> tuple[Recipe | None, list[Problem]]:
+    """The recipe that ``values`` make, and everything that is wrong with them, plugins' names and configs included."""
+    problems: list[Problem] = []
     recipe = None
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         problems += [(item["loc"], f"{item['msg']} (got {item['input']!r})") for item in error.errors()]
-    problems += _plugin_problems(values, catalogue)
-    if problems or recipe is None:
-        raise ConfigError([f"{path}:{_line(tree, loc)}: {'.'.join(map(str, loc))}: {text}" for loc, text in problems])
-    return recipe
+    return recipe, problems + _plugin_problems(values, catalogue)
 
 
 def fingerprint(*parts: Any) -> str:
@@ -164,9 +180,9 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(dumped, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[tuple[str | int, ...], str]]:
+def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
     """Names and configurations that plugins own, checked against the catalogue, whatever else is wrong."""
-    problems: list[tuple[tuple[str | int, ...], str]] = []
+    problems: list[Problem] = []
     kinds = (("extractor", catalogue.extractor), ("cluster", catalogue.clusterer), ("experts", catalogue.expert))
     for section, find in kinds:
         block = values.get(section)
@@ -175,10 +191,10 @@ def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tu
                 _collect(find(block["name"]).config, block.get("config", {}), (section, "config"), problems)
             except UniRestorerError as error:
                 problems.append(((section, "name"), str(error)))
-    problems += _size_problems(values, catalogue)
+    problems += _size_problems(values, catalogue) + _training_problems(values, catalogue)
     synthesize = values.get("synthesize")
     degradations = synthesize.get("degradations") if isinstance(synthesize, dict) else None
-    places: dict[tuple[str | int, ...], tuple[Any, Any]] = {}
+    places: dict[Place, tuple[Any, Any]] = {}
     for name, choice in _items(degradations):
         places["synthesize", "degradations", str(name)] = (name, choice)
     costs = values.get("costs")
@@ -201,7 +217,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
     return value.items() if isinstance(value, dict) else ()
 
 
-def _size_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[tuple[str | int, ...], str]]:
+def _size_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
     """Patches that the expert architecture cannot take."""
     experts, costs = values.get("experts"), values.get("costs")
     if not isinstance(experts, dict) or experts.get("name") not in catalogue.experts:
@@ -215,9 +231,16 @@ def _size_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[tupl
     ]
 
 
-def _collect(
-    model: type[Config], values: Any, place: tuple[str | int, ...], problems: list[tuple[tuple[str | int, ...], str]]
-) -> None:
+def _training_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
+    """An extractor with an objective and no training."""
+    block = values.get("extractor")
+    spec = catalogue.extractors.get(str(block.get("name"))) if isinstance(block, dict) else None
+    if not isinstance(block, dict) or spec is None or spec.objective is None or block.get("training") is not None:
+        return []
+    return [(("extractor", "training"), f"missing, and the extractor '{spec.name}' is trained by its recipe")]
+
+
+def _collect(model: type[Config], values: Any, place: Place, problems: list[Problem]) -> None:
     try:
         model.model_validate(values)
     except ValidationError as error:
@@ -226,15 +249,15 @@ def _collect(
                 problems.append(((*place, *item["loc"]), f"{item['msg']} (got {item['input']!r})"))
 
 
-def _line(tree: yaml.Node | None, loc: Sequence[str | int]) -> int:
-    """The line of the deepest part of ``loc`` that is in the file."""
-    line, node = 1, tree
+def locate(tree: yaml.Node | None, loc: Sequence[str | int]) -> tuple[int, int]:
+    """How many leading parts of ``loc`` are in the file, and the line of the last of them."""
+    depth, line, node = 0, 1, tree
     for part in loc:
         step = _child(node, part)
         if step is None:
             break
-        line, node = step
-    return line
+        depth, (line, node) = depth + 1, step
+    return depth, line
 
 
 def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:

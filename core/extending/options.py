@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, ValidationError
 
-from ..catalogue import validate_config
 from ..contracts import Config
 from ..errors import ConfigError
-from ..recipe import ClusterConfig, DegradationChoice, RoutersConfig, TrainingConfig
+from ..recipe import ClusterConfig, DegradationChoice, RoutersConfig, TrainingConfig, locate, read_mapping
 
 
 class ExpertsChoice(Config):
@@ -72,15 +70,15 @@ class ExtensionRecipe(Config):
 
 
 def load_extension(path: Path) -> ExtensionRecipe:
-    """Read an extension recipe; raises ``ConfigError`` with one line per problem."""
+    """Read an extension recipe; raises ``ConfigError`` with one line per problem: file, line, field, what is wrong."""
+    tree, values = read_mapping(path, "an extension recipe is a mapping with samples, experts, ...")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the extension recipe: {error}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: an extension recipe is a mapping with samples, experts, ...; got {values!r:.40}")
-    recipe = validate_config(ExtensionRecipe, values, str(path))
-    assert isinstance(recipe, ExtensionRecipe)
-    return recipe
+        return ExtensionRecipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            [
+                f"{path}:{locate(tree, item['loc'])[1]}: {'.'.join(map(str, item['loc']))}: {item['msg']} "
+                f"(got {item['input']!r})"
+                for item in error.errors()
+            ]
+        ) from None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unirestorer.cli import degrade, diagnose, evaluate, plugins, registry, restore, train
+from unirestorer.cli import ablate, degrade, diagnose, evaluate, extend, plugins, registry, restore, train
 from unirestorer.cli.console import FAILED, complain, say
 from unirestorer.core.errors import UniRestorerError
 
@@ -39,7 +39,7 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (restore, diagnose, degrade, train, evaluate, plugins, registry):
+    for module in (restore, diagnose, degrade, train, extend, evaluate, ablate, plugins, registry):
         module.register(app)
     return app
 
