@@ -105,7 +105,7 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class SynthesizerSpec(Generic[C]):
-    """Registers a degradation. ``presets`` holds its configurations in and out of distribution, by default ``config()``.
+    """Registers a degradation. ``presets`` holds its in- and out-of-distribution configs, by default ``config()``.
 
     ``undamaged``: what it makes counts as undamaged, the truth of a sample is the sample itself.
     ``identity``: a configuration at zero strength, which leaves every image as it is; ``None`` where there is none.

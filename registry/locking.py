@@ -25,14 +25,17 @@ _FILTER_LOCK = threading.Lock()
 
 
 @contextmanager
-def write_lock(path: Path, timeout: float | None = None) -> Iterator[None]:
-    """Hold the registry directory's lock; released by the system when the process dies. Raises ``RegistryError``."""
+def write_lock(path: Path, timeout: float | None = None, name: str = LOCK_FILE) -> Iterator[None]:
+    """Hold the directory's lock, the file ``name`` in it; released by the system when the process dies.
+
+    Raises ``RegistryError`` when another process holds it for over ``timeout`` seconds.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path / LOCK_FILE)
+    lock = FileLock(path / name)
     seconds = LOCK_TIMEOUT_S if timeout is None else timeout
     try:
-        with registry_errors(f"{path / LOCK_FILE}", "written"):
+        with registry_errors(f"{path / name}", "written"):
             lock.acquire(timeout=seconds)
     except RegistryError as error:
         if isinstance(error.__cause__, Timeout):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unirestorer.cli.app import main
 from unirestorer.registry.locking import write_lock
 
+from .commands import run
 from .core.tiny_world import RECIPE, make_photos
 
 SWEEP = """
@@ -19,12 +19,6 @@ axes:
   clusterer: {three: , broken: {cluster: {config: {sizes: [1, 5000]}}}}
 exclude: [{alpha: none, clusterer: broken}]
 """
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,14 @@ from pathlib import Path
 import pytest
 
 from unirestorer import api
-from unirestorer.cli.app import main
 from unirestorer.core.pipeline import run_pipeline
 from unirestorer.registry import export_zip, open_registry
+from unirestorer.registry.locking import write_lock
 
+from .commands import run
 from .core.tiny_world import make_run
 
 SMALL = ("--samples", "64", "--steps", "4")
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +72,26 @@ def test_levels_experts_and_removal(own: Path, world: Path, capsys: pytest.Captu
     assert run("extend", "remove", "camera", "--registry", own) == 0
     assert "camera" not in nodes(own)
     assert run("registry", "verify", own) == 0
+    capsys.readouterr()
+
+
+def test_only_one_extension_at_a_time(own: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with write_lock(own, name="extend.lock"):
+        assert run("extend", "degradation", "rain", "--registry", own, "--data", world / "photos", *SMALL) == 2
+    assert "locked by another writer" in capsys.readouterr().err
+    assert "rain" not in nodes(own)
+
+
+def test_an_older_version_can_be_used_again(own: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--registry", own, "--data", world / "photos")
+    assert run("extend", "degradation", "rain", *data, *SMALL) == 0
+    assert run("registry", "use", own, "micro") == 0
+    assert "rain" not in nodes(own)
+    assert run("extend", "degradation", "blur", *data, *SMALL, "--model", "micro.2") == 0
+    assert "blur" not in nodes(own)  # only the default moves when the default is extended
+    assert run("registry", "use", own, "micro.3") == 0
+    assert {"rain", "blur"} < set(nodes(own))
+    assert run("registry", "use", own, "micro.9") == 2
     capsys.readouterr()
 
 

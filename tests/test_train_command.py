@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from unirestorer.cli.app import main
-
+from .commands import run
 from .core.tiny_world import RECIPE, make_photos
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")

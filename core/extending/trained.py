@@ -29,6 +29,9 @@ from ..stages.synthesize import resolve
 from ..ties import expert_names
 from .growth import Grown
 
+DEFAULT = "default"
+"""The model that restoring uses."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -54,7 +57,7 @@ class Trained:
     experts: tuple[str, ...]
 
     @classmethod
-    def load(cls, store: Store, catalogue: Catalogue, model: str = "default") -> Trained:
+    def load(cls, store: Store, catalogue: Catalogue, model: str = DEFAULT) -> Trained:
         """Raises ``RegistryError`` when the store is read-only, lacks the model, or a part of it was replaced."""
         if store.read_only:
             raise RegistryError("a zip registry is read-only; make a folder of it first: unirestorer registry import")
@@ -113,17 +116,29 @@ class Trained:
         return load_routers(self.store, self.ties["routers"], self.labelled.tree)
 
     def degradations(self) -> dict[str, Known]:
-        """Every damage that the model knows by name: those of its recipe, and those added and not removed since."""
-        known = {
-            name: Known(dict(resolve(self.catalogue, name, choice)), choice.weight)
-            for name, choice in self.recipe.synthesize.degradations.items()
-        }
+        """Every damage that the model knows by name: those of its recipe, and those added and not removed since.
+
+        Raises ``RegistryError`` naming the plugin when one of them is not installed.
+        """
+        plan = self.recipe.synthesize.degradations
+        names: dict[str, Mapping[str, Any]] = {name: {} for name in plan}
         for entry in self.history:
             if entry["what"] == "degradation":
-                known[entry["name"]] = Known(entry["config"], 1.0, entry["samples"], entry["seed"])
+                names[entry["name"]] = entry
             for name in entry.get("removed_types", ()):
-                known.pop(name, None)
-        return known
+                names.pop(name, None)
+        for name, added in names.items():
+            if name not in self.catalogue.synthesizers:
+                mend = f"pip install {added['plugin']}" if added.get("plugin") else "install the plugin that has it"
+                raise RegistryError(
+                    f"the model knows '{name}', which is not installed; {mend}, or remove its node first"
+                )
+        return {
+            name: Known(added["config"], 1.0, added["samples"], added["seed"])
+            if added
+            else Known(resolve(self.catalogue, name, plan[name]), plan[name].weight)
+            for name, added in names.items()
+        }
 
     def costs(self) -> Record | None:
         """The cost table that the routers were trained on; None where the registry has none (an imported export)."""
@@ -164,9 +179,10 @@ class Trained:
         records["routers", name] = routers_record(routers, {"config": {}, "losses": {}})
         if costs is not None:
             records["costs", name] = Record(costs.arrays, {**costs.attributes, "hierarchy": name})
-        records["models", name] = records["models", self.model] = Record(
-            {}, self._ties(grown, experts, made, stamp, entry)
-        )
+        model = Record({}, self._ties(grown, experts, made, stamp, entry))
+        records["models", name] = model
+        if self.model == DEFAULT:  # the one name that moves; every other one stays what it was
+            records["models", DEFAULT] = model
         if dict(self.store.attributes("models", self.model)) != dict(self.ties):
             raise RegistryError(f"models/{self.model}: changed while it was being extended; run the command again")
         return self.store.write(records, message=message, author="extend")

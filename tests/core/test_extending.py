@@ -367,6 +367,19 @@ def test_an_expert_of_a_missing_plugin_names_the_plugin(store: ZarrRegistry, wor
         Mixture(store, load_catalogue()).expert(1)
 
 
+def test_a_damage_of_a_missing_plugin_names_the_plugin(store: ZarrRegistry, world: Path) -> None:
+    add_degradation(bench(store, world), "rain")
+    ties = store.attributes("models", "default")
+    provenance = {**ties["provenance"], "extensions": [dict(ties["provenance"]["extensions"][0])]}
+    provenance["extensions"][0] |= {"name": "acme-fog", "plugin": "acme-dist 1.2"}
+    model = Record({}, {**ties, "provenance": provenance})
+    store.write({("models", "default"): model}, message="as another machine left it", author="test")
+    with pytest.raises(
+        RegistryError, match=re.escape("knows 'acme-fog', which is not installed; pip install acme-dist 1.2")
+    ):
+        add_degradation(bench(store, world), "blur")
+
+
 def test_forecasts_name_every_part_and_change_nothing(store: ZarrRegistry, world: Path) -> None:
     before, plan = contents(store), bench(store, world)
     leaf = plan.trained.labelled.names[plan.trained.labelled.tree.leaves[0]]

@@ -149,9 +149,12 @@ def _trained(registry: Path, model: str) -> Iterator[Trained]:
     from unirestorer.core.extending.trained import Trained
     from unirestorer.plugins.manager import load_catalogue
     from unirestorer.registry import open_registry
+    from unirestorer.registry.locking import write_lock
 
     with open_registry(registry) as store:
-        yield Trained.load(store, load_catalogue(), model)
+        trained = Trained.load(store, load_catalogue(), model)
+        with write_lock(registry, timeout=0, name="extend.lock"):
+            yield trained
 
 
 @contextmanager

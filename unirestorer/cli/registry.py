@@ -19,7 +19,7 @@ RegistryPath = Annotated[Path, typer.Argument(metavar="PATH", help="Registry fol
 def register(app: typer.Typer) -> None:
     """Add the ``registry`` group of commands to ``app``."""
     group = typer.Typer(no_args_is_help=True, help="List, check, export and clean registries.")
-    commands: tuple[Callable[..., None], ...] = (ls, log, verify, export, import_, vacuum)
+    commands: tuple[Callable[..., None], ...] = (ls, log, verify, export, import_, use, vacuum)
     for command in commands:
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="registry")
@@ -83,6 +83,20 @@ def import_(
     from unirestorer.registry import import_zip
 
     say(f"{path}: {import_zip(source, path)} records")
+
+
+def use(
+    path: RegistryPath,
+    model: Annotated[
+        str, typer.Argument(metavar="NAME", help="A model of the registry, for example an older version.")
+    ],
+) -> None:
+    """Make a model the one that restoring uses."""
+    from unirestorer.registry import open_registry
+
+    with open_registry(path) as store:
+        store.write({("models", "default"): store.read("models", model)}, message=f"default is {model}", author="use")
+    say(f"{path}: models/default is {model}")
 
 
 def vacuum(path: RegistryPath) -> None:
