@@ -13,7 +13,7 @@ from ..files import atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .results import Row
+    from .row import Row
 
 PANELS = (
     ("mean gain on held-out samples, dB", "evaluate.mean gain", 2),

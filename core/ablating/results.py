@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,31 +14,10 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..files import atomic
+from .row import Row
 
 RESULTS, MARKDOWN, CSV, PLOT = "results.json", "table.md", "table.csv", "plot.png"
 FILES = (RESULTS, MARKDOWN, CSV, PLOT)
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of a cell.
-
-    state: waiting, unfinished, done or failed (``reason``: one line, ``trace``: where). tree: nodes per level.
-    figures: "stage.figure" -> value. seconds: of its own work, without runs that were killed. shared: how many stages
-    came from the cell ``source``. stamp: fingerprint of its last stage.
-    """
-
-    cell: str
-    choices: Mapping[str, str]
-    stamp: str
-    state: str = "waiting"
-    reason: str = ""
-    tree: tuple[int, ...] = ()
-    figures: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    shared: int = 0
-    source: str = ""
-    trace: str = ""
 
 
 class Column(NamedTuple):

@@ -23,7 +23,8 @@ from ..photos import Photos, load_photos
 from ..pipeline import run_pipeline, stamps
 from ..recipe import fingerprint
 from ..run import Run, Watcher
-from .results import Row, read_rows, write_results
+from .results import read_rows, write_results
+from .row import Row
 from .sweep import Cell
 
 Stamps = Mapping[str, str]

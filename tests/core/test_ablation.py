@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from unirestorer.core.ablating.results import Row, markdown, read_rows, write_results
+from unirestorer.core.ablating.results import markdown, read_rows, write_results
+from unirestorer.core.ablating.row import Row
 from unirestorer.core.ablating.running import Bench, plan, run_sweep
 from unirestorer.core.ablating.sweep import load_sweep, merged
 from unirestorer.core.errors import ConfigError

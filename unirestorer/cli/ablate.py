@@ -14,7 +14,7 @@ from unirestorer.cli.progress import bars
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unirestorer.core.ablating.results import Row
+    from unirestorer.core.ablating.row import Row
     from unirestorer.core.ablating.running import Job
 
 
