@@ -35,6 +35,8 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     config = resolve(trained.catalogue, name, options.degradation)
     if name in trained.degradations():
         raise ConfigError(f"{name}: the model knows this degradation already; name a new one, or remove its node first")
+    if trained.catalogue.synthesizer(name).undamaged:
+        raise ConfigError(f"{name}: counts as undamaged, so there is nothing to restore; name another degradation")
     seed = trained.recipe.seed + SEED + trained.version
     samples = bench.draw([(name, dict(config), 1.0)], options.samples, seed)
     pixels = bench.pixels(samples, name)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Record
+from ..contracts import Record, StageReport
 from ..photos import HELDOUT
 from ..recipe import fingerprint
 from ..routing import Routers
@@ -98,6 +98,7 @@ def finish(
     )
     clock.lap("commit")
     shutil.rmtree(bench.work, ignore_errors=True)
+    trained.catalogue.notify(StageReport("extend", text, sum(clock.seconds.values()), figures=dict(clock.seconds)))
     names = tuple(grown.labelled.names[node] for node in made)
     return Extended(trained.next_name, names, tuple(kinds), clock.seconds, tuple(notes))
 

@@ -345,6 +345,8 @@ def test_what_cannot_be_added_is_said_in_one_line(store: ZarrRegistry, world: Pa
         add_degradation(plan, "fog")
     with pytest.raises(ConfigError, match="noise: the model knows this degradation already"):
         add_degradation(plan, "noise")
+    with pytest.raises(ConfigError, match="tone: counts as undamaged"):
+        add_degradation(plan, "tone")
     with pytest.raises(ConfigError, match="needs a multiple of"):
         add_degradation(replace(plan, options=replace_options(experts=ExpertsChoice(name="resunet", patch=30))), "rain")
     with pytest.raises(ConfigError, match="identity has nothing to train"):
