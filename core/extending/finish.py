@@ -87,15 +87,8 @@ def finish(
     kinds = kinds or report(trials, table, grown, before, trained.labelled, routers)
     used = _used(trials if new is None else new, routers, list(made))
     notes = [*notes, f"the new experts are chosen for {used:.0%} of the held-out samples that they were made for"]
-    trained.commit(
-        grown,
-        made=made,
-        routers=routers,
-        costs=record,
-        census=census,
-        entry=entry,
-        message=f"{trained.model}: {message}",
-    )
+    text = f"{trained.model}: {message}"
+    trained.commit(grown, made=made, routers=routers, costs=record, census=census, entry=entry, message=text)
     clock.lap("commit")
     shutil.rmtree(bench.work, ignore_errors=True)
     trained.catalogue.notify(StageReport("extend", text, sum(clock.seconds.values()), figures=dict(clock.seconds)))
