@@ -85,8 +85,9 @@ def finish(
     routers = fit_routers(trained, bench.options, grown, record, kept, old.dr, bench.work, bench.watch)
     clock.lap("routers")
     kinds = kinds or report(trials, table, grown, before, trained.labelled, routers)
-    used = _used(trials if new is None else new, routers, list(made))
-    notes = [*notes, f"the new experts are chosen for {used:.0%} of the held-out samples that they were made for"]
+    if new is not None:
+        used = _used(new, routers, list(made))
+        notes = [*notes, f"the new experts are chosen for {used:.0%} of the held-out samples that they were made for"]
     text = f"{trained.model}: {message}"
     trained.commit(grown, made=made, routers=routers, costs=record, census=census, entry=entry, message=text)
     clock.lap("commit")
