@@ -61,7 +61,9 @@ def _check(contract: type[Contract], rule: str) -> CheckResult:
         getattr(contract(), rule)()
     except SkipTest as skipped:
         detail = str(skipped)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything; that is the finding
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - foreign code may raise anything; that is the finding
         text = str(error) if isinstance(error, AssertionError) else f"raised {type(error).__name__}: {error}"
         passed, detail = False, " ".join(text.split())[:LONGEST]
     return CheckResult(rule.removeprefix("test_").replace("_", " "), passed, detail, perf_counter() - start)
