@@ -30,13 +30,12 @@ Choice = tuple[str, dict[str, Any], float]
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Samples of the older damages: those that experts are ``tried`` on, held-out ones last, and further ``dr`` (n, D).
-
-    On the latter the routers are only held to what they said before.
+    """Samples of the older damages. On those that are ``full`` (n,) every expert is tried, on the others only the one
+    that the routers choose and the new ones.
     """
 
-    tried: Trials
-    dr: NDArray[np.float32]
+    trials: Trials
+    full: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -97,45 +96,45 @@ class Bench:
         return lambda step, steps, loss: self.watch(task, step, steps, f"loss {loss:.4f}")
 
     def rehearsal(self) -> Rehearsal:
-        """Samples of all that the model knows; equal photos and options give equal samples."""
+        """Samples of all that the model knows, held-out ones last; equal photos and options give equal samples."""
         parts = list(self._rehearsed())
-        tried = joined(*(part.tried for part in parts))
+        trials, full = joined(*(part.trials for part in parts)), np.concatenate([part.full for part in parts])
         gone = set(self.trained.recipe.synthesize.degradations) - set(self.trained.degradations())
-        tried = tried.take(~np.isin(tried.kind, list(gone)))
-        held = tried.split == HELDOUT
-        return Rehearsal(joined(tried.take(~held), tried.take(held)), np.concatenate([part.dr for part in parts]))
+        order = np.argsort(trials.split == HELDOUT, kind="stable")
+        order = order[~np.isin(trials.kind[order], list(gone))]
+        return Rehearsal(trials.take(order), full[order])
 
     def _rehearsed(self) -> Iterator[Rehearsal]:
-        recipe, known = self.trained.recipe, self.trained.degradations()
-        recorded, total = (
-            self._recorded(),
-            recipe.costs.samples + recipe.synthesize.calibration * recipe.synthesize.samples,
-        )
-        share = 1.0 if recorded is not None else min(1.0, self.options.rehearsal / total)
-        tried = 1.0 if recorded is not None else self.options.tried / self.options.rehearsal
+        recipe, known, options = self.trained.recipe, self.trained.degradations(), self.options
+        recorded, share = self._recorded(), 1.0
         if recorded is not None:
             rows = recorded_rows(recorded, recipe.costs.samples, recipe.seed)
-            held = np.random.default_rng(recipe.seed).permutation(recorded.rows(HELDOUT))[: self.options.tried]
+            held = np.random.default_rng(recipe.seed).permutation(recorded.rows(HELDOUT))[: options.tried]
             yield self._part(self.trials(recorded, rows, "recorded samples", recorded=True), 1.0)
             yield self._part(self.trials(recorded, np.sort(held), "held-out samples"), 1.0)
         else:
+            extra = sum(choice.samples for choice in recipe.costs.extra)
+            plain = recipe.costs.samples + recipe.synthesize.calibration * recipe.synthesize.samples
+            share = min(1.0, options.rehearsal / (plain + extra))
             base = [(name, dict(item.config), item.weight) for name, item in known.items() if item.samples is None]
-            samples = self.draw(base, max(16 * len(base), self.options.rehearsal), recipe.seed + 50)
-            yield self._part(self.trials(samples, np.arange(len(samples)), "known damages"), tried)
+            samples = self.draw(base, max(16 * len(base), round(share * plain)), recipe.seed + 50)
+            yield self._part(
+                self.trials(samples, np.arange(len(samples)), "known damages"), options.tried / options.rehearsal
+            )
         for number, choice in enumerate(recipe.costs.extra):
             count = max(8, round(share * choice.samples))
-            samples, extra = draw_extra(self.trained.catalogue, self.photos, recipe, number, count)
-            yield self._part(self.trials(samples, extra, f"extra {number}"), tried)
+            samples, rest = draw_extra(self.trained.catalogue, self.photos, recipe, number, count)
+            part = 1.0 if recorded is not None else options.tried / options.rehearsal
+            yield self._part(self.trials(samples, rest, f"extra {number}"), part)
         for name, item in known.items():
             if item.samples is not None:
                 samples = self.draw([(name, dict(item.config), 1.0)], item.samples, item.seed)
                 yield self._part(self.trials(samples, trial_rows(samples), f"{name} again"), 1.0)
 
     def _part(self, trials: Trials, share: float) -> Rehearsal:
-        """Experts are tried on ``share`` of ``trials``, and on the held-out ones; the others give their DRs alone."""
-        wanted = np.random.default_rng(self.trained.recipe.seed).permutation(len(trials)) < round(share * len(trials))
-        wanted |= trials.split == HELDOUT
-        return Rehearsal(trials.take(wanted), trials.dr[~wanted])
+        """Every expert is tried on ``share`` of ``trials``, and on all held-out ones."""
+        full = np.random.default_rng(self.trained.recipe.seed).permutation(len(trials)) < round(share * len(trials))
+        return Rehearsal(trials, full | (trials.split == HELDOUT))
 
     def _recorded(self) -> SampleSet | None:
         """The samples that the model was trained on, where the registry has them and the photos are the same."""

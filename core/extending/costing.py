@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..contracts import Record
-from ..hierarchy import LabelledTree
 from ..models import build_expert, load_expert
 from ..photos import HELDOUT
 from ..routing import Routers
@@ -21,6 +20,8 @@ from .growth import Grown
 
 SAME = 1e-4
 """Representations of the same sample, computed again, differ by less."""
+UNKNOWN = 3.0
+"""dB by which an expert that was not tried counts as worse than the one that the routers chose."""
 
 
 class Costs(NamedTuple):
@@ -40,16 +41,35 @@ class KindReport(NamedTuple):
     after: float
 
 
-def tabulate(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials) -> Costs:
-    """Costs of the grown tree's experts; ``made`` are those that are not in the registry yet."""
+def tabulate(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials, need: NDArray[np.bool_]) -> Costs:
+    """Costs of the grown tree's experts where ``need`` (n, M), NaN elsewhere; ``made`` are not in the registry yet."""
     table = _known(bench, grown, made, trials)
     for node in range(len(grown.origin)):
-        rows = np.flatnonzero(np.isnan(table.l1[:, node]))
+        rows = np.flatnonzero(np.isnan(table.l1[:, node]) & need[:, node])
         if len(rows):
             network = _network(bench, grown, made, node)
             table.l1[rows, node], table.mse[rows, node] = errors(network, trials.damaged[rows], trials.clean[rows])
         bench.watch("costs", node + 1, len(grown.origin), f"{grown.labelled.names[node]}, {len(rows)} rows")
     return table
+
+
+def former_choice(routers: Routers, grown: Grown, dr: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The node (n,), by its new number, that the old ``routers`` choose for each DR; -1 for one that is gone."""
+    place = {int(old): node for node, old in enumerate(grown.origin) if old >= 0}
+    return np.array([place.get(int(node), -1) for node in choose(routers, dr)], dtype=np.int64)
+
+
+def filled(table: Costs, former: NDArray[np.int64]) -> Costs:
+    """``table`` with what is unknown taken for ``UNKNOWN`` dB worse than the former choice (n,) of the routers.
+
+    Where that is gone, as for the worst that is known.
+    """
+    rows, factor = np.arange(len(former)), 10 ** (UNKNOWN / 20)
+    parts = []
+    for part, scale in ((table.l1, factor), (table.mse, factor**2)):
+        base = np.where(former >= 0, part[rows, former] * scale, np.nanmax(part, axis=1))
+        parts.append(np.where(np.isnan(part), base[:, None], part).astype(np.float32))
+    return Costs(*parts)
 
 
 def _known(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials) -> Costs:
@@ -75,18 +95,14 @@ def _network(bench: Bench, grown: Grown, made: Mapping[int, Record], node: int) 
     return load_expert(trained.store, trained.catalogue, trained.experts[grown.origin[node]])[0]
 
 
-def report(
-    trials: Trials, table: Costs, grown: Grown, old_routers: Routers, old: LabelledTree, new_routers: Routers
-) -> list[KindReport]:
-    """What the routers' choice gives on the held-out trials, before and after, per kind of damage."""
+def report(trials: Trials, table: Costs, former: NDArray[np.int64], routers: Routers) -> list[KindReport]:
+    """What the choice of the old routers, ``former`` (n,), and of the new ones give on the held-out trials, by kind."""
     held = np.flatnonzero(trials.split == HELDOUT)
     if not len(held):
         return []
-    dr, mse, number = trials.dr[held], table.mse[held], np.arange(len(held))
-    after = mse[number, choose(new_routers, dr)]
-    place = {int(origin): node for node, origin in enumerate(grown.origin) if origin >= 0}
-    former = [place.get(int(node), -1) for node in choose(old_routers, dr)]
-    before = np.where(np.array(former) >= 0, mse[number, np.array(former)], np.nan)
+    mse = table.mse[held]
+    after = mse[np.arange(len(held)), choose(routers, trials.dr[held])]
+    before = np.where(former[held] >= 0, mse[np.arange(len(held)), former[held]], np.nan)
     gap = trials.damaged[held].astype(np.float32) / 255 - trials.clean[held].astype(np.float32) / 255
     damaged = np.square(gap).mean((1, 2, 3))
     return [

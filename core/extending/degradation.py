@@ -54,7 +54,7 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     clock.lap("experts")
     new = bench.trials(samples, trial_rows(samples), f"{name} trials")
     old = bench.rehearsal()
-    notes = separation(trained.labelled, grown, old.tried, new)
+    notes = separation(trained.labelled, grown, old.trials, new)
     census = branch.census(samples.prompt[learnt], len(samples.prompts.pairs))
     before = np.zeros((len(branch), trained.census.shape[1]), dtype=np.int32)
     rows = dict(zip(sorted(nodes), np.hstack([before, census]), strict=True))

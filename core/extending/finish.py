@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,10 @@ from ..stages.costs import Trials, costs_record, joined
 from ..stages.routers import choose, scaled_cost
 from ..weights import sha256
 from .bench import Bench, Rehearsal
-from .costing import KindReport, report, tabulate
+from .costing import Costs, KindReport, filled, former_choice, report, tabulate
 from .growth import Grown
 from .options import ExtensionRecipe
-from .refit import counterparts, grown_routers, refit
+from .refit import Fitting, Lesson, counterparts
 from .trained import Trained
 
 
@@ -73,23 +73,24 @@ def finish(
     """
     trained = bench.trained
     old = bench.rehearsal() if old is None else old
-    trials = old.tried if new is None else _ordered(old.tried, new)
+    lesson = _lesson(old, new)
+    trials, routers = lesson.trials, trained.routers()
     clock.lap("rehearse")
-    table = tabulate(bench, grown, made, trials)
+    former = former_choice(routers, grown, trials.dr)
+    table = tabulate(bench, grown, made, trials, _need(lesson, former, list(made), len(grown.origin)))
     clock.lap("costs")
     learnt = trials.split != HELDOUT
     place = {"dr_set": "", "hierarchy": "", "experts": trained.base}
     record = costs_record(trials.take(learnt), table.l1[learnt], table.mse[learnt], place)
-    before = trained.routers()
-    kept = np.arange(len(record.arrays["dr"])) < int((old.tried.split != HELDOUT).sum())
-    routers = fit_routers(trained, bench.options, grown, record, kept, old.dr, bench.work, bench.watch)
+    fitted, keep = fit_routers(trained, bench.options, grown, record, lesson.kept[learnt], bench.work, bench.watch)
     clock.lap("routers")
-    kinds = kinds or report(trials, table, grown, before, trained.labelled, routers)
+    kinds = kinds or report(trials, table, former, fitted)
     if new is not None:
-        used = _used(new, routers, list(made))
+        used = float(np.isin(choose(fitted, new.dr[new.split == HELDOUT]), list(made)).mean())
         notes = [*notes, f"the new experts are chosen for {used:.0%} of the held-out samples that they were made for"]
     text = f"{trained.model}: {message}"
-    trained.commit(grown, made=made, routers=routers, costs=record, census=census, entry=entry, message=text)
+    entry = {**entry, "keep": keep}
+    trained.commit(grown, made=made, routers=fitted, costs=record, census=census, entry=entry, message=text)
     clock.lap("commit")
     shutil.rmtree(bench.work, ignore_errors=True)
     trained.catalogue.notify(StageReport("extend", text, sum(clock.seconds.values()), figures=dict(clock.seconds)))
@@ -97,16 +98,32 @@ def finish(
     return Extended(trained.next_name, names, tuple(kinds), clock.seconds, tuple(notes))
 
 
-def _ordered(old: Trials, new: Trials) -> Trials:
+class _Rows(NamedTuple):
+    """All trials, which of them every expert is tried on, and which are of older damages."""
+
+    trials: Trials
+    full: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+
+
+def _lesson(old: Rehearsal, new: Trials | None) -> _Rows:
     """Those that the routers learn from first, old before new, so that a later extension can use their costs again."""
-    held = [trials.split == HELDOUT for trials in (old, new)]
-    return joined(old.take(~held[0]), new.take(~held[1]), old.take(held[0]), new.take(held[1]))
+    trials = old.trials if new is None else joined(old.trials, new)
+    more = len(trials) - len(old.trials)
+    full, kept = (
+        np.append(old.full, np.ones(more, bool)),
+        np.append(np.ones(len(old.trials), bool), np.zeros(more, bool)),
+    )
+    order = np.argsort(trials.split == HELDOUT, kind="stable")
+    return _Rows(trials.take(order), full[order], kept[order])
 
 
-def _used(trials: Trials, routers: Routers, nodes: Sequence[int]) -> float:
-    """Share of the held-out trials for which one of ``nodes`` is chosen."""
-    held = trials.dr[trials.split == HELDOUT]
-    return float(np.isin(choose(routers, held), nodes).mean()) if len(held) else 0.0
+def _need(rows: _Rows, former: NDArray[np.int64], made: Sequence[int], nodes: int) -> NDArray[np.bool_]:
+    """(n, M) which costs are computed: of the full rows all, of the others the former choice and the new experts."""
+    need = np.repeat(rows.full[:, None], nodes, axis=1)
+    need[np.arange(len(former)), former] = True
+    need[:, list(made)] = True
+    return need
 
 
 def fit_routers(
@@ -115,35 +132,27 @@ def fit_routers(
     grown: Grown,
     costs: Record,
     kept: NDArray[np.bool_],
-    more: NDArray[np.float32],
     work: Path,
     watch: Watcher,
-) -> Routers:
-    """Routers of the grown tree, fitted to the cost rows, of which ``kept`` (n,) marks those of older damages.
-
-    ``more`` (m, D) are DRs of older damages without costs: rows of zeros, from which the task term learns nothing.
-    """
-    section = options.routing(trained.recipe.routers)
-    old = trained.routers()
-    same = counterparts(trained.labelled, grown)
-    routers = grown_routers(old, grown, same)
-    cost = scaled_cost(costs.arrays["l1"], costs.arrays["mse"], section)
-    stamp = fingerprint(trained.stamp, section, options.keep, grown.origin.tolist(), sha256(costs.arrays["mse"]))
-    refit(
-        routers,
+) -> tuple[Routers, float]:
+    """Routers of the grown tree, and the weight ``keep`` that was chosen; ``kept`` (n,) are rows of older damages."""
+    section, old = options.routing(trained.recipe.routers), trained.routers()
+    arrays = costs.arrays
+    former = former_choice(old, grown, arrays["dr"])
+    table = filled(Costs(arrays["l1"], arrays["mse"]), former)
+    kind = np.array(costs.attributes["kinds"])[arrays["kind"]]
+    lesson = Lesson(arrays["dr"], table.mse, scaled_cost(table.l1, table.mse, section), kept, kind, former)
+    stamp = fingerprint(trained.stamp, section, options.keep, grown.origin.tolist(), sha256(arrays["mse"]))
+    fitting = Fitting(
         old,
-        same,
-        dr=np.concatenate([costs.arrays["dr"], more]),
-        cost=np.concatenate([cost, np.zeros((len(more), cost.shape[1]), dtype=np.float32)]),
-        kept=np.concatenate([kept, np.ones(len(more), dtype=np.bool_)]),
-        tree=grown.labelled,
-        config=section,
-        keep=options.keep,
-        seed=trained.recipe.seed,
-        checkpoint=work / f"routers-{stamp[:16]}.safetensors",
-        progress=lambda step, steps, loss: watch("routers", step, steps, f"loss {loss:.4f}"),
+        counterparts(trained.labelled, grown),
+        grown,
+        section,
+        trained.recipe.seed,
+        work / f"routers-{stamp[:16]}.safetensors",
+        lambda step, steps, loss: watch("routers", step, steps, f"loss {loss:.4f}"),
     )
-    return routers.eval()
+    return fitting.search(lesson, options.keep, options.tolerance)
 
 
 def grown_census(

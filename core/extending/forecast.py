@@ -84,15 +84,17 @@ def _parts(
     for job in jobs:
         summary = f"{job.spec.name}, {job.config.steps} steps of {job.config.batch} x {job.patch} px"
         parts.append(Part(f"train {job.label}: {summary}", _step(job) * job.config.steps))
-    rows = round(1.5 * options.tried)
+    rows, tried = options.rehearsal, options.tried
     old, new = _row(bench, None), _row(bench, jobs[0])
     count = len(trained.experts)
     reuse = trained.costs() is not None
-    seconds = old * (new_trials * count + (0 if reuse else rows * count)) + new * len(jobs) * (rows + new_trials)
+    seconds = old * (new_trials * count + (0 if reuse else tried * count + rows))
+    seconds += new * len(jobs) * (rows + new_trials)
     table = f"{count} older and {len(jobs)} new experts on {rows} known and {new_trials} new samples"
     parts.append(Part(f"costs: {table}" + (", older costs are reused for the same photos" if reuse else ""), seconds))
     steps = options.routing(trained.recipe.routers).training.steps
-    parts.append(Part(f"routers: {steps} steps", _router_step(bench) * steps))
+    fits = f"{steps} steps, 2 to {len(options.keep) + 1} times"
+    parts.append(Part(f"routers: {fits}", 3 * _router_step(bench) * steps))
     return parts
 
 
@@ -163,7 +165,7 @@ def _router_step(bench: Bench) -> float:
     section = bench.options.routing(trained.recipe.routers)
     same = Grown(trained.labelled, np.arange(len(trained.labelled.tree), dtype=np.int32))
     old, of = trained.routers(), counterparts(trained.labelled, same)
-    objective = KeepObjective(grown_routers(old, same, of), section, old, of, bench.options.keep)
+    objective = KeepObjective(grown_routers(old, same, of), section, old, of, bench.options.keep[0])
     (leaves, levels), batch = old.ancestors.shape, section.training.batch
     dr = torch.randn(batch, len(old.centre))
     noise = torch.randn(batch, leaves), torch.randn(batch, levels)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from ..contracts import Config
 from ..errors import ConfigError
@@ -31,8 +31,10 @@ class ExtensionRecipe(Config):
     ``samples``: new samples drawn, for experts, routers and the report. ``steps``: of every new expert, instead of what
     ``experts.levels`` or the model's recipe say. ``cluster``: how they become nodes (default:
     the model's clusterer, as many finest nodes as there are degree names). ``rehearsal``: samples of the older
-    damages on which the routers are held to their former decisions, with weight ``keep``; ``tried``: how many of these
-    old and new experts are compared on. Where the registry has costs of the same photos, those samples are taken.
+    damages on which new experts are tried beside the former choice; ``tried``: how many of these every expert is tried
+    on. Where the registry has costs of the same photos, those samples are taken. ``keep``: weights of the term that
+    holds the routers to their former decisions, of which the first is taken that costs the older damages at most
+    ``tolerance`` dB on samples that the routers were not fitted to.
     """
 
     samples: int = Field(default=1600, ge=16)
@@ -43,17 +45,18 @@ class ExtensionRecipe(Config):
     routers: RoutersConfig | None = None
     rehearsal: int = Field(default=2000, ge=16)
     tried: int = Field(default=400, ge=16)
-    keep: float = Field(default=1.0, ge=0)
+    keep: tuple[NonNegativeFloat, ...] = Field(default=(0.1, 0.3, 1.0, 3.0), min_length=1)
+    tolerance: NonNegativeFloat = 0.03
 
     def routing(self, recipe: RoutersConfig) -> RoutersConfig:
         """How the routers are fitted: as said here, else as in the model's recipe but gently.
 
-        They begin as trained ones, so a third of the learning rate and half of the steps are enough.
+        They begin as trained ones, so a third of the learning rate and a quarter of the steps are enough.
         """
         if self.routers is not None:
             return self.routers
         training = recipe.training
-        changes = {"lr": training.lr / 3, "steps": max(1, training.steps // 2), "warmup": training.warmup // 2}
+        changes = {"lr": training.lr / 3, "steps": max(1, training.steps // 4), "warmup": training.warmup // 2}
         return recipe.model_copy(update={"training": training.model_copy(update=changes)})
 
     def overridden(

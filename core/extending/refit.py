@@ -7,7 +7,8 @@ that has no counterpart in the old tree has no probability there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 from ..hierarchy import LabelledTree
 from ..recipe import RoutersConfig
 from ..routing import RouterObjective, Routers
-from ..stages.routers import CostBatches
+from ..stages.routers import CostBatches, choose
 from ..training.loop import Progress, fit
 from .growth import Grown
 
 TINY = 1e-8
+APART = 0.4
+"""Share of the rows that a weight is judged by."""
 
 
 @dataclass(frozen=True)
@@ -106,24 +109,73 @@ def _divergence(before: Tensor, now: Tensor, of: Tensor) -> Tensor:
     return (target * ((target + TINY).log() - (now @ of + TINY).log())).sum(1)
 
 
-def refit(
-    routers: Routers,
-    old: Routers,
-    same: Counterparts,
-    *,
-    dr: NDArray[np.float32],
-    cost: NDArray[np.float32],
-    kept: NDArray[np.bool_],
-    tree: LabelledTree,
-    config: RoutersConfig,
-    keep: float,
-    seed: int,
-    checkpoint: Path,
-    progress: Progress | None = None,
-) -> None:
-    """Train ``routers`` in place on cost rows ``dr`` (n, D), ``cost`` (n, M'); ``kept`` (n,) marks the old ones."""
-    centre = tree.tree.centroid[tree.tree.assign_dr(dr)[:, -1]]
-    batches = CostBatches(routers, dr, cost, centre, config, seed, torch.from_numpy(kept.astype(np.float32)))
-    objective = KeepObjective(routers, config, old, same, keep)
-    fit(objective, batches, config.training, checkpoint=checkpoint, progress=progress)
-    checkpoint.unlink(missing_ok=True)
+class Balanced(CostBatches):
+    """Batches of which one half are new rows, the other half kept ones, however many there are of each."""
+
+    def rows(self, generator: torch.Generator) -> Tensor:
+        """Row numbers (batch,) of a batch."""
+        kept = self.more[0] > 0
+        groups = [group for group in (torch.nonzero(kept)[:, 0], torch.nonzero(~kept)[:, 0]) if len(group)]
+        sizes = [len(part) for part in torch.arange(self.batch).tensor_split(len(groups))]
+        picked = [g[torch.randint(len(g), (n,), generator=generator)] for g, n in zip(groups, sizes, strict=True)]
+        return torch.cat(picked)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What routers are fitted to: DRs (n, D), squared errors and costs (n, M'), which rows are of older damages
+    (``kept``), their kind, and the node that the old routers chose.
+    """
+
+    dr: NDArray[np.float32]
+    mse: NDArray[np.float32]
+    cost: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+    kind: NDArray[np.str_]
+    former: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.bool_]) -> Lesson:
+        """The rows of a mask."""
+        return Lesson(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def loss(self, routers: Routers) -> float:
+        """PSNR in dB that the older damages lose by the new routers' choices: mean over kinds."""
+        rows = np.arange(len(self.dr))
+        psnr = -10 * np.log10(self.mse + 1e-6)
+        gap = psnr[rows, self.former] - psnr[rows, choose(routers, self.dr)]
+        counted = self.kept & (self.former >= 0)
+        kinds = np.unique(self.kind[counted])
+        return float(np.mean([gap[counted & (self.kind == kind)].mean() for kind in kinds])) if len(kinds) else 0.0
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How routers are fitted to a lesson."""
+
+    old: Routers
+    same: Counterparts
+    grown: Grown
+    config: RoutersConfig
+    seed: int
+    checkpoint: Path
+    progress: Progress | None = None
+
+    def fit(self, lesson: Lesson, keep: float) -> Routers:
+        """Routers of the grown tree; ``keep`` is the weight of their former decisions."""
+        routers, tree = grown_routers(self.old, self.grown, self.same), self.grown.labelled.tree
+        centre = tree.centroid[tree.assign_dr(lesson.dr)[:, -1]]
+        kept = torch.from_numpy(lesson.kept.astype(np.float32))
+        batches = Balanced(routers, lesson.dr, lesson.cost, centre, self.config, self.seed, kept)
+        objective = KeepObjective(routers, self.config, self.old, self.same, keep)
+        checkpoint = self.checkpoint.with_stem(f"{self.checkpoint.stem}-{keep:g}-{len(lesson.dr)}")
+        fit(objective, batches, self.config.training, checkpoint=checkpoint, progress=self.progress)
+        checkpoint.unlink(missing_ok=True)
+        return routers.eval()
+
+    def search(self, lesson: Lesson, keeps: Sequence[float], tolerance: float) -> tuple[Routers, float]:
+        """Routers fitted with the first of ``keeps`` whose loss on rows apart is within ``tolerance`` dB, and that."""
+        apart = np.random.default_rng(self.seed).random(len(lesson.dr)) < APART
+        for keep in keeps[:-1]:
+            if lesson.take(apart).loss(self.fit(lesson.take(~apart), keep)) <= tolerance:
+                return self.fit(lesson, keep), keep
+        return self.fit(lesson, keeps[-1]), keeps[-1]

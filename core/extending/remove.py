@@ -32,8 +32,7 @@ def remove_node(trained: Trained, name: str, options: ExtensionRecipe, work: Pat
     else:
         costs = _without(record, grown, gone)
         everything = np.ones(len(costs.arrays["dr"]), dtype=np.bool_)
-        none = np.zeros((0, costs.arrays["dr"].shape[1]), dtype=np.float32)
-        routers = fit_routers(trained, options, grown, costs, everything, none, work, watch)
+        routers, _ = fit_routers(trained, options, grown, costs, everything, work, watch)
     trained.commit(
         grown,
         made={},

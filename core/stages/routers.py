@@ -90,7 +90,7 @@ class CostBatches:
     def __call__(self, number: int) -> tuple[Tensor, ...]:
         """The batch ``number``."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        rows = torch.randint(len(self.dr), (self.batch,), generator=generator)
+        rows = self.rows(generator)
         dr = self.dr[rows]
         dr = dr + self.jitter * torch.randn(dr.shape, generator=generator)
         leaves, levels = self.shape
@@ -103,6 +103,10 @@ class CostBatches:
             noise[:, leaves:],
             *(m[rows] for m in self.more),
         )
+
+    def rows(self, generator: torch.Generator) -> Tensor:
+        """Row numbers (batch,) of a batch."""
+        return torch.randint(len(self.dr), (self.batch,), generator=generator)
 
 
 @torch.inference_mode()
