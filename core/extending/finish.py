@@ -141,7 +141,7 @@ def fit_routers(
     former = former_choice(old, grown, arrays["dr"])
     table = filled(Costs(arrays["l1"], arrays["mse"]), former)
     kind = np.array(costs.attributes["kinds"])[arrays["kind"]]
-    lesson = Lesson(arrays["dr"], table.mse, scaled_cost(table.l1, table.mse, section), kept, kind, former)
+    lesson = Lesson(arrays["dr"], arrays["mse"], scaled_cost(table.l1, table.mse, section), kept, kind, former)
     stamp = fingerprint(trained.stamp, section, options.keep, grown.origin.tolist(), sha256(arrays["mse"]))
     fitting = Fitting(
         old,

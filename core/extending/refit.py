@@ -123,8 +123,8 @@ class Balanced(CostBatches):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What routers are fitted to: DRs (n, D), squared errors and costs (n, M'), which rows are of older damages
-    (``kept``), their kind, and the node that the old routers chose.
+    """What routers are fitted to: DRs (n, D), squared errors (NaN where unknown) and costs (n, M'), which rows are of
+    older damages (``kept``), their kind, and the node that the old routers chose.
     """
 
     dr: NDArray[np.float32]
@@ -139,11 +139,11 @@ class Lesson:
         return Lesson(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def loss(self, routers: Routers) -> float:
-        """PSNR in dB that the older damages lose by the new routers' choices: mean over kinds."""
+        """PSNR in dB that the older damages lose by the new routers' choices, where that is known: mean over kinds."""
         rows = np.arange(len(self.dr))
         psnr = -10 * np.log10(self.mse + 1e-6)
         gap = psnr[rows, self.former] - psnr[rows, choose(routers, self.dr)]
-        counted = self.kept & (self.former >= 0)
+        counted = self.kept & (self.former >= 0) & ~np.isnan(gap)
         kinds = np.unique(self.kind[counted])
         return float(np.mean([gap[counted & (self.kind == kind)].mean() for kind in kinds])) if len(kinds) else 0.0
 
