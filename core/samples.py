@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from .catalogue import Catalogue, validate_config
 from .contracts import Prompts, Record, Synthesizer
-from .errors import ConfigError
 from .photos import Photos
 
 
@@ -142,8 +141,6 @@ def draw(
     image = np.concatenate([rng.permutation(total) for _ in range(count // total + 1)])[:count].astype(np.int32)
     rng.shuffle(image)
     crop = np.array([_corner(photos.pixels[i].shape, side, rng) for i in image], dtype=np.int32).reshape(-1, 2)
-    if len(np.unique(photo_split[image])) < 3:
-        raise ConfigError(f"synthesize.samples: {count} samples of {total} photos leave a split empty; draw more")
     params: dict[str, dict[str, NDArray[Any]]] = {}
     labels: list[tuple[str, str]] = []
     for number, (name, config, _) in enumerate(choices):

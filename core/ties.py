@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+DEFAULT = "default"
+"""The model that restoring uses, and the only name that moves."""
+
 
 def expert_names(ties: Mapping[str, Any], nodes: int) -> list[str]:
     """Record name of each node's expert: ``expert_names`` of an extended model, else ``<set>/<node>``."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unirestorer.core.contracts import Record
 from unirestorer.core.errors import RegistryError
-from unirestorer.core.ties import expert_names
+from unirestorer.core.ties import DEFAULT, expert_names
 
 from .archive import ENTRIES, ROOT_KEY, entries_digest
 from .encoding import normalise
@@ -77,7 +77,8 @@ def _write_archive(source: Store, keys: list[RecordKey], archive: zipfile.ZipFil
     with archive:
         for kind, name in keys:
             content: dict[str, Buffer] = {}
-            write_record(MemoryStore(content), kind, name, _prepare(source, kind, name, half))
+            target = DEFAULT if kind == "models" else name  # whichever it was, it is the one that restoring loads
+            write_record(MemoryStore(content), kind, target, _prepare(source, kind, name, half))
             content.pop(ROOT_KEY, None)  # the root is written last, when all entries are known
             _add_entries(archive, content)
         root: dict[str, Buffer] = {}

@@ -59,6 +59,9 @@ def test_a_registry_that_is_not_there_is_made_of_the_embedded_model(
     assert not (tmp_path / "new").exists()
     assert run("extend", "degradation", "rain", *options) == 0
     assert "rain" in nodes(tmp_path / "new")
+    assert run("extend", "remove", "rain", "--registry", tmp_path / "new") == 0
+    assert run("registry", "use", tmp_path / "new", "micro") == 0
+    assert "rain" not in nodes(tmp_path / "new")
 
 
 def test_levels_experts_and_removal(own: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,14 +95,18 @@ def test_an_older_version_can_be_used_again(own: Path, world: Path, capsys: pyte
     assert run("registry", "use", own, "micro.3") == 0
     assert {"rain", "blur"} < set(nodes(own))
     assert run("registry", "use", own, "micro.9") == 2
+    zipped = own.parent / "second.zip"
+    assert run("registry", "export", own, zipped, "--model", "micro.2") == 0
+    assert run("restore", world / "photos" / "photo0.png", "-o", own.parent / "x.png", "--model", zipped) == 0
     capsys.readouterr()
 
 
 def test_an_extension_recipe_is_followed(own: Path, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = own.parent / "rain.yaml"
     recipe.write_text(
-        "samples: 64\ndegradation: {set: {strength: [90, 99]}}\ncluster: {name: kmeans, config: {sizes: [1, 2]}}\n"
-        "experts: {name: resunet, patch: 32, config: {widths: [8], encoder: [1], decoder: []}, levels: [{steps: 3}]}\n"
+        "samples: 64\nsteps: 3\ndegradation: {set: {strength: [90, 99]}}\n"
+        "cluster: {name: kmeans, config: {sizes: [1, 2]}}\n"
+        "experts: {name: resunet, patch: 32, config: {widths: [8], encoder: [1], decoder: []}, levels: [{steps: 9}]}\n"
     )
     data = ("--registry", own, "--data", world / "photos", "--recipe", recipe)
     assert run("extend", "degradation", "rain", *data, "--dry-run") == 0

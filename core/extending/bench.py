@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..photos import CALIBRATION, HELDOUT, TRAIN, Photos, split_photos
+from ..photos import HELDOUT, TRAIN, Photos, split_photos
 from ..recipe import fingerprint
 from ..rendering import render
 from ..run import Watcher
 from ..samples import SampleSet, draw
 from ..stages.costs import Trials, draw_extra, joined, recorded_rows, trials_of
+from ..stages.synthesize import resolve
 from ..training.loop import Progress
 from .options import ExtensionRecipe
 from .trained import Trained
 
 TRIED = 300
+"""New samples of training photos that every expert is tried on; on the others only the new ones and the choice."""
 Choice = tuple[str, dict[str, Any], float]
 """A degradation, its configuration and its share."""
 
@@ -95,9 +97,12 @@ class Bench:
         """Progress of a training run that reports to the watcher."""
         return lambda step, steps, loss: self.watch(task, step, steps, f"loss {loss:.4f}")
 
-    def rehearsal(self) -> Rehearsal:
-        """Samples of all that the model knows, held-out ones last; equal photos and options give equal samples."""
-        parts = list(self._rehearsed())
+    def rehearsal(self, confused: Mapping[str, float] | None = None) -> Rehearsal:
+        """Samples of all that the model knows, held-out ones last; equal photos and options give equal samples.
+
+        As many again are drawn of the damages that something new is ``confused`` with, by their shares.
+        """
+        parts = [*self._rehearsed(), *self._confusable(confused or {})]
         trials, full = joined(*(part.trials for part in parts)), np.concatenate([part.full for part in parts])
         gone = set(self.trained.recipe.synthesize.degradations) - set(self.trained.degradations())
         order = np.argsort(trials.split == HELDOUT, kind="stable")
@@ -129,12 +134,31 @@ class Bench:
         for name, item in known.items():
             if item.samples is not None:
                 samples = self.draw([(name, dict(item.config), 1.0)], item.samples, item.seed)
-                yield self._part(self.trials(samples, trial_rows(samples), f"{name} again"), 1.0)
+                yield self.newly(samples, f"{name} again")
+
+    def _confusable(self, confused: Mapping[str, float]) -> Iterator[Rehearsal]:
+        recipe, known, catalogue = self.trained.recipe, self.trained.degradations(), self.trained.catalogue
+        choices = [(name, dict(known[name].config), share) for name, share in confused.items() if name in known]
+        for choice in recipe.costs.extra:  # undamaged photos of other looks are as easily confused as clean ones
+            share = confused.get(recipe.experts.identity, 0.0)
+            if share and catalogue.synthesizer(choice.degradation).undamaged:
+                choices.append((choice.degradation, dict(resolve(catalogue, choice.degradation, choice)), share))
+        if choices:
+            samples = self.draw(choices, self.options.rehearsal, self.trained.recipe.seed + 55)
+            trials = self.trials(samples, np.flatnonzero(samples.split != HELDOUT), "confusable damages")
+            yield self._part(trials, self.options.tried / self.options.rehearsal / 2)
 
     def _part(self, trials: Trials, share: float) -> Rehearsal:
         """Every expert is tried on ``share`` of ``trials``, and on all held-out ones."""
         full = np.random.default_rng(self.trained.recipe.seed).permutation(len(trials)) < round(share * len(trials))
         return Rehearsal(trials, full | (trials.split == HELDOUT))
+
+    def newly(self, samples: SampleSet, label: str) -> Rehearsal:
+        """New ``samples`` as trials; of the training photos' every expert is tried on the first ``TRIED``."""
+        trials = self.trials(samples, np.arange(len(samples)), label)
+        full = trials.split != TRAIN
+        full[np.flatnonzero(~full)[:TRIED]] = True
+        return Rehearsal(trials, full)
 
     def _recorded(self) -> SampleSet | None:
         """The samples that the model was trained on, where the registry has them and the photos are the same."""
@@ -150,9 +174,3 @@ def _digest(samples: SampleSet) -> str:
     record = samples.to_record()
     arrays = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in record.arrays.items()}
     return fingerprint(dict(record.attributes), arrays)
-
-
-def trial_rows(samples: SampleSet) -> NDArray[np.int32]:
-    """Those of new ``samples`` that experts are tried on: at most ``TRIED`` of training photos, and all others."""
-    train = samples.rows(TRAIN)[:TRIED]
-    return np.sort(np.concatenate([train, samples.rows(CALIBRATION), samples.rows(HELDOUT)])).astype(np.int32)

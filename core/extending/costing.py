@@ -18,8 +18,6 @@ from ..stages.routers import choose
 from .bench import Bench
 from .growth import Grown
 
-SAME = 1e-4
-"""Representations of the same sample, computed again, differ by less."""
 UNKNOWN = 3.0
 """dB by which an expert that was not tried counts as worse than the one that the routers chose."""
 
@@ -62,29 +60,32 @@ def former_choice(routers: Routers, grown: Grown, dr: NDArray[np.float32]) -> ND
 def filled(table: Costs, former: NDArray[np.int64]) -> Costs:
     """``table`` with what is unknown taken for ``UNKNOWN`` dB worse than the former choice (n,) of the routers.
 
-    Where that is gone, as for the worst that is known.
+    Where that is gone or was never tried itself, for as bad as the worst that is known.
     """
     rows, factor = np.arange(len(former)), 10 ** (UNKNOWN / 20)
     parts = []
     for part, scale in ((table.l1, factor), (table.mse, factor**2)):
-        base = np.where(former >= 0, part[rows, former] * scale, np.nanmax(part, axis=1))
+        known = np.where(former >= 0, part[rows, former] * scale, np.nan)
+        base = np.where(np.isnan(known), np.nanmax(part, axis=1), known)
         parts.append(np.where(np.isnan(part), base[:, None], part).astype(np.float32))
     return Costs(*parts)
 
 
 def _known(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials) -> Costs:
-    """The recorded costs in their new places, NaN elsewhere; used only if the samples are proven to be the same."""
+    """The recorded costs in their new places, NaN elsewhere; used where the representation is the same, bit for bit."""
     shape = (len(trials), len(grown.origin))
     table = Costs(np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32))
     record = bench.trained.costs()
     if record is None:
         return table
-    count = len(record.arrays["dr"])
-    if count > len(trials) or not np.allclose(record.arrays["dr"], trials.dr[:count], atol=SAME):
-        return table
-    old = [node for node in range(len(grown.origin)) if grown.origin[node] >= 0 and node not in made]
+    place = {dr.tobytes(): row for row, dr in enumerate(record.arrays["dr"])}
+    found = np.array([place.get(dr.tobytes(), -1) for dr in trials.dr])
+    rows = np.flatnonzero(found >= 0)
+    old = np.array(
+        [node for node in range(len(grown.origin)) if grown.origin[node] >= 0 and node not in made], dtype=np.intp
+    )
     for name, values in table._asdict().items():
-        values[:count, old] = record.arrays[name][:, grown.origin[old]]
+        values[np.ix_(rows, old)] = record.arrays[name][np.ix_(found[rows], grown.origin[old])]
     return table
 
 

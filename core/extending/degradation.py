@@ -16,11 +16,11 @@ from ..recipe import ClusterConfig
 from ..samples import SampleSet
 from ..stages.extractor import represent
 from ..stages.synthesize import resolve
-from .bench import Bench, trial_rows
+from .bench import Bench
 from .finish import Clock, Extended, finish, grown_census
 from .growth import graft
 from .newcomers import plan, train
-from .separation import separation
+from .separation import confusions, separation
 
 SEED = 70
 """Added to the recipe's seed and the version for the new samples."""
@@ -52,9 +52,9 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     clock.lap("cluster")
     made = train(bench, jobs, samples, pixels, paths)
     clock.lap("experts")
-    new = bench.trials(samples, trial_rows(samples), f"{name} trials")
-    old = bench.rehearsal()
-    notes = separation(trained.labelled, grown, old.trials, new)
+    new = bench.newly(samples, name)
+    old = bench.rehearsal(confusions(trained.labelled, dr))
+    notes = separation(trained.labelled, grown, old.trials, new.trials)
     census = branch.census(samples.prompt[learnt], len(samples.prompts.pairs))
     before = np.zeros((len(branch), trained.census.shape[1]), dtype=np.int32)
     rows = dict(zip(sorted(nodes), np.hstack([before, census]), strict=True))

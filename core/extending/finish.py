@@ -57,7 +57,7 @@ def finish(
     bench: Bench,
     grown: Grown,
     made: Mapping[int, Record],
-    new: Trials | None,
+    new: Rehearsal | None,
     *,
     census: NDArray[np.int32],
     entry: Mapping[str, Any],
@@ -86,7 +86,7 @@ def finish(
     clock.lap("routers")
     kinds = kinds or report(trials, table, former, fitted)
     if new is not None:
-        used = float(np.isin(choose(fitted, new.dr[new.split == HELDOUT]), list(made)).mean())
+        used = float(np.isin(choose(fitted, new.trials.dr[new.trials.split == HELDOUT]), list(made)).mean())
         notes = [*notes, f"the new experts are chosen for {used:.0%} of the held-out samples that they were made for"]
     text = f"{trained.model}: {message}"
     entry = {**entry, "keep": keep}
@@ -106,14 +106,11 @@ class _Rows(NamedTuple):
     kept: NDArray[np.bool_]
 
 
-def _lesson(old: Rehearsal, new: Trials | None) -> _Rows:
-    """Those that the routers learn from first, old before new, so that a later extension can use their costs again."""
-    trials = old.trials if new is None else joined(old.trials, new)
-    more = len(trials) - len(old.trials)
-    full, kept = (
-        np.append(old.full, np.ones(more, bool)),
-        np.append(np.ones(len(old.trials), bool), np.zeros(more, bool)),
-    )
+def _lesson(old: Rehearsal, new: Rehearsal | None) -> _Rows:
+    """Old and new ones, those that the routers learn from first."""
+    parts = [old] if new is None else [old, new]
+    trials, full = joined(*(part.trials for part in parts)), np.concatenate([part.full for part in parts])
+    kept = np.arange(len(trials)) < len(old.trials)
     order = np.argsort(trials.split == HELDOUT, kind="stable")
     return _Rows(trials.take(order), full[order], kept[order])
 
@@ -141,7 +138,8 @@ def fit_routers(
     former = former_choice(old, grown, arrays["dr"])
     table = filled(Costs(arrays["l1"], arrays["mse"]), former)
     kind = np.array(costs.attributes["kinds"])[arrays["kind"]]
-    lesson = Lesson(arrays["dr"], arrays["mse"], scaled_cost(table.l1, table.mse, section), kept, kind, former)
+    judged = kept & np.isin(kind, list(trained.taught()))
+    lesson = Lesson(arrays["dr"], arrays["mse"], scaled_cost(table.l1, table.mse, section), kept, judged, kind, former)
     stamp = fingerprint(trained.stamp, section, options.keep, grown.origin.tolist(), sha256(arrays["mse"]))
     fitting = Fitting(
         old,

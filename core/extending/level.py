@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..photos import TRAIN
 from ..samples import SampleSet
 from ..stages.extractor import represent
-from .bench import Bench, trial_rows
+from .bench import Bench
 from .degradation import fit_branch
 from .finish import Clock, Extended, finish, grown_census
 from .growth import group, node_number, split
@@ -47,7 +47,7 @@ def split_node(bench: Bench, name: str, into: int) -> Extended:
         bench,
         grown,
         made,
-        bench.trials(part, trial_rows(part), f"{name} trials"),
+        bench.newly(part, name),
         census=grown_census(trained, grown, counts),
         entry={"what": "level", "node": name, "into": into, "samples": len(samples)},
         message=f"{name} divided into {len(made)}",
@@ -70,7 +70,7 @@ def group_nodes(bench: Bench, names: Sequence[str], group_name: str) -> Extended
         bench,
         grown,
         made,
-        bench.trials(part, trial_rows(part), f"{group_name} trials"),
+        bench.newly(part, group_name),
         census=grown_census(trained, grown, {grown.new[0]: trained.census[nodes].sum(0)}),
         entry={"what": "group", "nodes": list(names), "name": group_name, "samples": len(samples)},
         message=f"{', '.join(names)} gathered as {group_name}",

@@ -45,18 +45,18 @@ class ExtensionRecipe(Config):
     routers: RoutersConfig | None = None
     rehearsal: int = Field(default=2000, ge=16)
     tried: int = Field(default=400, ge=16)
-    keep: tuple[NonNegativeFloat, ...] = Field(default=(0.1, 0.3, 1.0, 3.0), min_length=1)
-    tolerance: NonNegativeFloat = 0.03
+    keep: tuple[NonNegativeFloat, ...] = Field(default=(3.0, 10.0, 20.0, 40.0, 100.0), min_length=1)
+    tolerance: NonNegativeFloat = 0.04
 
     def routing(self, recipe: RoutersConfig) -> RoutersConfig:
         """How the routers are fitted: as said here, else as in the model's recipe but gently.
 
-        They begin as trained ones, so a third of the learning rate and a quarter of the steps are enough.
+        They begin as trained ones, so a third of the learning rate and of the steps are enough.
         """
         if self.routers is not None:
             return self.routers
         training = recipe.training
-        changes = {"lr": training.lr / 3, "steps": max(1, training.steps // 4), "warmup": training.warmup // 2}
+        changes = {"lr": training.lr / 3, "steps": max(1, training.steps // 3), "warmup": training.warmup // 2}
         return recipe.model_copy(update={"training": training.model_copy(update=changes)})
 
     def overridden(
@@ -68,8 +68,8 @@ class ExtensionRecipe(Config):
             experts = (
                 ExpertsChoice(name=arch) if experts is None else experts.model_copy(update={"name": arch, "config": {}})
             )
-        changes = {"experts": experts, "steps": steps, "samples": self.samples if samples is None else samples}
-        return self.model_copy(update=changes)
+        changes = {"experts": experts, "steps": steps, "samples": samples}
+        return self.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
 def load_extension(path: Path) -> ExtensionRecipe:

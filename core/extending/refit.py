@@ -1,8 +1,8 @@
 """Routers for a grown tree: they begin as the old ones and are held to their former decisions on the older damages.
 
-The objective is that of the recipe (paper eq. 9) on all cost rows, old and new, plus ``keep`` times the
-Kullback-Leibler divergence of the new routers' probabilities from the old ones', on the old rows. A new leaf or level
-that has no counterpart in the old tree has no probability there.
+The objective is that of the recipe (paper eq. 9) on all cost rows, old and new, plus two Kullback-Leibler divergences
+of the new routers' probabilities: on the old rows, ``keep`` times that from the old routers', where a new leaf without
+counterpart has no probability; on the new rows, that from the best choice by the costs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from ..training.loop import Progress, fit
 from .growth import Grown
 
 TINY = 1e-8
+SOFT = 0.05
+"""Cost over which a choice loses a factor e of probability: half a dB with the recipe's `db` cost."""
 APART = 0.4
 """Share of the rows that a weight is judged by."""
 
@@ -76,7 +78,11 @@ def grown_routers(old: Routers, grown: Grown, same: Counterparts) -> Routers:
 
 
 class KeepObjective(nn.Module):
-    """The router objective, and the divergence from what the old routers say where ``kept``."""
+    """The router objective; on kept rows also the divergence from the old routers, on new ones from the best choice.
+
+    The best choice of a new row is a softmax over its costs. Unlike the expected cost this has a gradient where a leaf
+    has next to no probability yet.
+    """
 
     def __init__(self, routers: Routers, config: RoutersConfig, old: Routers, same: Counterparts, keep: float) -> None:
         super().__init__()
@@ -92,8 +98,22 @@ class KeepObjective(nn.Module):
         """As ``RouterObjective``; ``kept`` (B,) float: 1 where the old decision is to be kept."""
         task: Tensor = self.routing(dr, cost, centre, noise_leaf, noise_level)
         now, before = self.routing.routers(dr), self.old(dr)
-        gap = _divergence(before.leaf, now.leaf, self.leaf_of) + _divergence(before.level, now.level, self.level_of)  # type: ignore[arg-type]
-        return task + self.keep * (gap * kept).sum() / kept.sum().clamp(min=1)
+        held = _divergence(before.leaf, now.leaf, self.leaf_of) + _divergence(before.level, now.level, self.level_of)  # type: ignore[arg-type]
+        leaf, level = best_choice(cost, self.routing.routers.ancestors)
+        learnt = _divergence(leaf, now.leaf) + _divergence(level, now.level)
+        return task + self.keep * _mean(held, kept) + _mean(learnt, 1 - kept)
+
+
+def best_choice(cost: Tensor, ancestors: Tensor) -> tuple[Tensor, Tensor]:
+    """Leaf (B, K) and level (B, L) probabilities that prefer the cheapest node; ``cost`` (B, M), ancestors (K, L)."""
+    table = cost[:, ancestors]  # (B, K, L)
+    leaf = (-table.amin(2) / SOFT).softmax(1)
+    level = (-(table * leaf[:, :, None]).sum(1) / SOFT).softmax(1)
+    return leaf, level
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _one_hot(of: NDArray[np.int64], columns: int) -> Tensor:
@@ -102,11 +122,13 @@ def _one_hot(of: NDArray[np.int64], columns: int) -> Tensor:
     return table
 
 
-def _divergence(before: Tensor, now: Tensor, of: Tensor) -> Tensor:
-    """KL(before || now) per row; ``now`` (B, n') summed into the old entries by ``of`` (n', n)."""
-    target = before * of.any(0)
-    target = target / target.sum(1, keepdim=True).clamp(min=TINY)
-    return (target * ((target + TINY).log() - (now @ of + TINY).log())).sum(1)
+def _divergence(before: Tensor, now: Tensor, of: Tensor | None = None) -> Tensor:
+    """KL(before || now) per row; with ``of`` (n', n), ``now`` (B, n') is summed into the entries of ``before``."""
+    target = before
+    if of is not None:
+        now, target = now @ of, before * of.any(0)
+        target = target / target.sum(1, keepdim=True).clamp(min=TINY)
+    return (target * ((target + TINY).log() - (now + TINY).log())).sum(1)
 
 
 class Balanced(CostBatches):
@@ -115,22 +137,24 @@ class Balanced(CostBatches):
     def rows(self, generator: torch.Generator) -> Tensor:
         """Row numbers (batch,) of a batch."""
         kept = self.more[0] > 0
-        groups = [group for group in (torch.nonzero(kept)[:, 0], torch.nonzero(~kept)[:, 0]) if len(group)]
-        sizes = [len(part) for part in torch.arange(self.batch).tensor_split(len(groups))]
-        picked = [g[torch.randint(len(g), (n,), generator=generator)] for g, n in zip(groups, sizes, strict=True)]
-        return torch.cat(picked)
+        old, new = torch.nonzero(kept)[:, 0], torch.nonzero(~kept)[:, 0]
+        share = self.batch // 2 if len(new) and len(old) else self.batch if len(new) else 0
+        picked = ((new, share), (old, self.batch - share))
+        return torch.cat([rows[torch.randint(max(1, len(rows)), (n,), generator=generator)] for rows, n in picked if n])
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What routers are fitted to: DRs (n, D), squared errors (NaN where unknown) and costs (n, M'), which rows are of
-    older damages (``kept``), their kind, and the node that the old routers chose.
+    older damages (``kept``) and which of these are judged by the tolerance, their kind, and the node that the old
+    routers chose.
     """
 
     dr: NDArray[np.float32]
     mse: NDArray[np.float32]
     cost: NDArray[np.float32]
     kept: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
     kind: NDArray[np.str_]
     former: NDArray[np.int64]
 
@@ -143,7 +167,7 @@ class Lesson:
         rows = np.arange(len(self.dr))
         psnr = -10 * np.log10(self.mse + 1e-6)
         gap = psnr[rows, self.former] - psnr[rows, choose(routers, self.dr)]
-        counted = self.kept & (self.former >= 0) & ~np.isnan(gap)
+        counted = self.judged & (self.former >= 0) & ~np.isnan(gap)
         kinds = np.unique(self.kind[counted])
         return float(np.mean([gap[counted & (self.kind == kind)].mean() for kind in kinds])) if len(kinds) else 0.0
 

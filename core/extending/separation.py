@@ -14,6 +14,13 @@ CONFUSED = 0.2
 """Share of samples beyond which the user is warned."""
 
 
+def confusions(old: LabelledTree, dr: NDArray[np.float32]) -> dict[str, float]:
+    """Damage type -> share of the new DRs (n, D) that lie nearest to a leaf of it."""
+    ends = old.tree.assign_dr(dr)[:, -1]
+    kinds, counts = np.unique(np.array(old.types)[ends], return_counts=True)
+    return {str(kind): float(count) / len(dr) for kind, count in zip(kinds, counts, strict=True)}
+
+
 def separation(old: LabelledTree, grown: Grown, rehearsal: Trials, new: Trials) -> list[str]:
     """Nearest nodes of the new samples' unseen part and of the old samples, as lines for the user."""
     tree, names = grown.labelled.tree, grown.labelled.names

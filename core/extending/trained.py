@@ -26,11 +26,8 @@ from ..models import (
 from ..recipe import Recipe, fingerprint
 from ..routing import Routers
 from ..stages.synthesize import resolve
-from ..ties import expert_names
+from ..ties import DEFAULT, expert_names
 from .growth import Grown
-
-DEFAULT = "default"
-"""The model that restoring uses."""
 
 
 @dataclass(frozen=True)
@@ -115,18 +112,22 @@ class Trained:
         """The routers as they are."""
         return load_routers(self.store, self.ties["routers"], self.labelled.tree)
 
-    def degradations(self) -> dict[str, Known]:
-        """Every damage that the model knows by name: those of its recipe, and those added and not removed since.
-
-        Raises ``RegistryError`` naming the plugin when one of them is not installed.
-        """
-        plan = self.recipe.synthesize.degradations
-        names: dict[str, Mapping[str, Any]] = {name: {} for name in plan}
+    def taught(self) -> dict[str, Mapping[str, Any]]:
+        """Every damage that the model knows, with the entry of ``history`` that added it, empty for the recipe's."""
+        names: dict[str, Mapping[str, Any]] = {name: {} for name in self.recipe.synthesize.degradations}
         for entry in self.history:
             if entry["what"] == "degradation":
                 names[entry["name"]] = entry
             for name in entry.get("removed_types", ()):
                 names.pop(name, None)
+        return names
+
+    def degradations(self) -> dict[str, Known]:
+        """Every damage that the model knows by name: those of its recipe, and those added and not removed since.
+
+        Raises ``RegistryError`` naming the plugin when one of them is not installed.
+        """
+        plan, names = self.recipe.synthesize.degradations, self.taught()
         for name, added in names.items():
             if name not in self.catalogue.synthesizers:
                 mend = f"pip install {added['plugin']}" if added.get("plugin") else "install the plugin that has it"
@@ -181,7 +182,11 @@ class Trained:
             records["costs", name] = Record(costs.arrays, {**costs.attributes, "hierarchy": name})
         model = Record({}, self._ties(grown, experts, made, stamp, entry))
         records["models", name] = model
-        if self.model == DEFAULT:  # the one name that moves; every other one stays what it was
+        if not self.store.exists(
+            "models", self.base
+        ):  # an import has a default only: give it its own name to go back to
+            records["models", self.base] = Record({}, self.ties)
+        if self.model == DEFAULT:
             records["models", DEFAULT] = model
         if dict(self.store.attributes("models", self.model)) != dict(self.ties):
             raise RegistryError(f"models/{self.model}: changed while it was being extended; run the command again")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..catalogue import Catalogue, validate_config
+from ..errors import ConfigError
 from ..photos import split_photos
 from ..recipe import DegradationChoice
 from ..run import Run
@@ -20,6 +23,11 @@ def synthesize(run: Run, stamp: str) -> None:
     ]
     split = split_photos(len(run.photos.names), config.calibration, config.heldout, run.recipe.seed)
     samples = draw(run.catalogue, choices, run.photos, split, config.samples, config.crop, run.recipe.seed)
+    if len(np.unique(samples.split)) < 3:
+        total = len(run.photos.names)
+        raise ConfigError(
+            f"synthesize.samples: {config.samples} samples of {total} photos leave a split empty; draw more"
+        )
     labels = f"{len(choices)} types, {len(samples.prompts.pairs)} prompts"
     summary = f"{len(samples)} samples of {len(run.photos.names)} photos, {labels}"
     run.commit("synthesize", stamp, {("dr_sets", run.name): samples.to_record()}, summary, {"samples": len(samples)})

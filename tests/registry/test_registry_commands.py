@@ -68,7 +68,7 @@ def test_export_writes_a_zip_that_opens(run: Run, path: Path, tmp_path: Path) ->
     code, lines, _ = run("export", path, target, "--model", "tiny", "--half")
     assert (code, len(lines)) == (0, 1)
     with open_registry(target) as store:
-        assert store.names("models") == ["tiny"]
+        assert store.names("models") == ["default"]
 
 
 def test_exporting_an_unknown_model_exits_with_2_and_writes_nothing(run: Run, path: Path, tmp_path: Path) -> None:
