@@ -13,13 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unirestorer.cli import plugins as command
-from unirestorer.core import hookspecs
 from unirestorer.plugins.manager import plugin_table
 
 if TYPE_CHECKING:
     from .conftest import Site
-
-GUIDE = Path(__file__).parents[2] / "docs" / "plugins.md"
 
 
 @pytest.fixture
@@ -159,26 +156,3 @@ def test_checking_an_unknown_name_suggests_a_near_one(site: Site) -> None:
 def test_a_built_in_is_checked_by_its_name(output: Callable[..., str]) -> None:
     rows = output("check", "identity").splitlines()[1:]
     assert {row.split()[-2] for row in rows} == {"passed", "skipped"}
-
-
-def test_the_plugin_in_the_guide_works_as_printed(site: Site) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    site.install("acme", example)
-    (row,) = site.rows()
-    assert (row["kind"], row["name"], row["state"]) == ("expert", "acme-tiny", "ok")
-    code = (
-        "import torch; from unirestorer.plugins.manager import load_catalogue\n"
-        "spec = load_catalogue().expert('acme-tiny')\n"
-        "print(*spec.build(spec.config())(torch.zeros(1, 3, 5, 7)).shape)"
-    )
-    assert site.run(code).stdout == "1 3 5 7\n"
-
-
-def test_the_guide_describes_every_hook_with_its_exact_arguments() -> None:
-    documented = re.findall(r"^### `(\w+\(.*\))`$", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    hooks = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, f"{hookspecs.PROJECT}_spec")}
-    assert documented == [f"{name}({', '.join(_arguments(spec))})" for name, spec in hooks.items()]
-
-
-def _arguments(function: Callable[..., object]) -> tuple[str, ...]:
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
