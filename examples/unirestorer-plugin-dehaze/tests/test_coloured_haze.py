@@ -124,7 +124,7 @@ def test_presets_fill_their_ranges() -> None:
 
 def test_degrees_change_at_the_boundary() -> None:
     haze, params = sampled(4)
-    beta = torch.tensor([0.1, 1.59, 1.6, 3.0], dtype=torch.float64)
+    beta = torch.tensor([0.1, 1.79, 1.8, 3.0], dtype=torch.float64)
     assert haze.degree({**params, "beta": beta}) == ["thin", "thin", "dense", "dense"]
 
 

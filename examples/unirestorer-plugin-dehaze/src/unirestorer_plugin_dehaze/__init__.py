@@ -31,7 +31,7 @@ COLOURED_HAZE = SynthesizerSpec(
     summary="patchy smog, sunset or dusk haze of varying density and colour",
     config=ColouredHazeConfig,
     build=_coloured_haze,
-    presets={"in": ColouredHazeConfig(), "out": ColouredHazeConfig(beta=(2.6, 3.4))},
+    presets={"in": ColouredHazeConfig(), "out": ColouredHazeConfig(beta=(2.8, 3.6))},
     identity=ColouredHazeConfig(beta=(0.0, 0.0)),
     recipe=Path(__file__).with_name("extension.yaml"),
 )

@@ -3,12 +3,12 @@
 d           optical depth (H, W), at most 1: distance times density. The distance grows towards a horizon; the density
             is a mixture, by ``patchiness``, of even air and of banks (turbulent multi-scale noise); divided by its
             maximum, so that beta is the attenuation along the densest line of sight
-beta        U[0.6, 2.6] in distribution, U[2.6, 3.4] out; 0 is the identity
+beta        U[1.0, 2.8] in distribution, U[2.8, 3.6] out; 0 is the identity
 patchiness  U[0.2, 1.0]; 0 is even haze, 1 banks with clear air between them
 A           airlight (3, H, W), sRGB values: runs linearly across the image, in a random direction, from ``airlight`` to
             ``airlight_end``, two colours (3,) of one kind: sunset (hue 15 to 32 degrees), smog (32 to 52) or dusk
-            (205 to 240); HSV saturation U[0.35, 0.8], value U[0.65, 0.95]; ``drift``, U[0, 0.7], says how far apart
-degrees     thin: beta < 1.6, dense: 1.6 <= beta
+            (205 to 240); HSV saturation U[0.5, 0.95], value U[0.65, 0.95]; ``drift``, U[0, 0.7], says how far apart
+degrees     thin: beta < 1.8, dense: 1.8 <= beta
 Source: the haze model of Koschmieder (1924). How d and A vary, all ranges and the boundary are our own choice.
 """
 
@@ -23,7 +23,7 @@ from unirestorer.core import Params
 
 from .configs import ColouredHazeConfig
 
-BOUNDARY = 1.6
+BOUNDARY = 1.8
 GRID = 96  # side of the grid on which the density is made
 OCTAVES = ((3, 1.0), (6, 0.5), (12, 0.22))  # noise cells per side, amplitude
 

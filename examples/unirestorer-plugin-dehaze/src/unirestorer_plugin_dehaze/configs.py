@@ -28,7 +28,7 @@ class ColouredHazeConfig(Config):
     """Ranges as (low, high), both ends included; see ``coloured_haze.py``. All are our own choice."""
 
     beta: Annotated[Pair, _within(0, 20)] = Field(
-        default=(0.6, 2.6), description="attenuation along the densest line of sight; 0 = no damage"
+        default=(1.0, 2.8), description="attenuation along the densest line of sight; 0 = no damage"
     )
     patchiness: Annotated[Pair, _within(0, 1)] = Field(
         default=(0.2, 1.0), description="0 = even haze, 1 = banks with clear air between them"
@@ -39,7 +39,7 @@ class ColouredHazeConfig(Config):
         description="hues of the airlight in degrees, one span per kind: sunset, smog, dusk",
     )
     saturation: Annotated[Pair, _within(0, 1)] = Field(
-        default=(0.35, 0.8), description="HSV saturation of the airlight"
+        default=(0.5, 0.95), description="HSV saturation of the airlight"
     )
     value: Annotated[Pair, _within(0, 1)] = Field(default=(0.65, 0.95), description="HSV value of the airlight")
     drift: Annotated[Pair, _within(0, 1)] = Field(
