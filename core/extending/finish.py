@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from .bench import Bench, Rehearsal
 from .costing import Costs, KindReport, filled, former_choice, report, tabulate
 from .growth import Grown
 from .options import ExtensionRecipe
-from .refit import Fitting, Lesson, counterparts
+from .refit import Fit, Fitting, Lesson, counterparts
 from .trained import Trained
 
 
@@ -82,20 +82,33 @@ def finish(
     learnt = trials.split != HELDOUT
     place = {"dr_set": "", "hierarchy": "", "experts": trained.base}
     record = costs_record(trials.take(learnt), table.l1[learnt], table.mse[learnt], place)
-    fitted, keep = fit_routers(trained, bench.options, grown, record, lesson.kept[learnt], bench.work, bench.watch)
+    fitted, keep, loss = fit_routers(
+        trained, bench.options, grown, record, lesson.kept[learnt], bench.work, bench.watch
+    )
     clock.lap("routers")
     kinds = kinds or report(trials, table, former, fitted)
-    if new is not None:
-        used = float(np.isin(choose(fitted, new.trials.dr[new.trials.split == HELDOUT]), list(made)).mean())
-        notes = [*notes, f"the new experts are chosen for {used:.0%} of the held-out samples that they were made for"]
-    text = f"{trained.model}: {message}"
-    entry = {**entry, "keep": keep}
+    notes = [*notes, *_verdict(new, fitted, list(made), loss, bench.options.tolerance)]
+    text, entry = f"{trained.model}: {message}", {**entry, "keep": keep, "loss": loss}
     trained.commit(grown, made=made, routers=fitted, costs=record, census=census, entry=entry, message=text)
     clock.lap("commit")
     shutil.rmtree(bench.work, ignore_errors=True)
     trained.catalogue.notify(StageReport("extend", text, sum(clock.seconds.values()), figures=dict(clock.seconds)))
     names = tuple(grown.labelled.names[node] for node in made)
     return Extended(trained.next_name, names, tuple(kinds), clock.seconds, tuple(notes))
+
+
+def _verdict(
+    new: Rehearsal | None, routers: Routers, made: Sequence[int], loss: float, tolerance: float
+) -> Iterator[str]:
+    """How often the new experts are chosen, and what the older damages lose on samples that fitting did not see."""
+    if new is not None:
+        held = new.trials.dr[new.trials.split == HELDOUT]
+        used = f"{np.isin(choose(routers, held), made).mean():.0%}" if len(held) else "none"
+        yield f"the new experts are chosen for {used} of the held-out samples that they were made for"
+    beyond = (
+        f"; warning: more than the {tolerance:g} dB that were allowed, use a larger keep" if loss > tolerance else ""
+    )
+    yield f"older damages lose {max(0.0, loss):.3f} dB on samples apart{beyond}"
 
 
 class _Rows(NamedTuple):
@@ -131,8 +144,8 @@ def fit_routers(
     kept: NDArray[np.bool_],
     work: Path,
     watch: Watcher,
-) -> tuple[Routers, float]:
-    """Routers of the grown tree, and the weight ``keep`` that was chosen; ``kept`` (n,) are rows of older damages."""
+) -> Fit:
+    """Routers of the grown tree; ``kept`` (n,) are rows of older damages."""
     section, old = options.routing(trained.recipe.routers), trained.routers()
     arrays = costs.arrays
     former = former_choice(old, grown, arrays["dr"])

@@ -42,7 +42,7 @@ def forecast_degradation(bench: Bench, name: str) -> list[Part]:
     sizes = tuple(section.config.get("sizes", (1, len(degrees))))
     branch = _branch(sizes, trained.labelled.tree)
     grown = graft(trained.labelled, branch, name, [degrees[n % len(degrees)] for n in range(len(branch))])
-    return _parts(bench, grown, [(name, options.samples)], min(options.samples, 2 * TRIED))
+    return _parts(bench, grown, [(name, options.samples)], known=2 * options.rehearsal)
 
 
 def forecast_split(bench: Bench, name: str, into: int) -> list[Part]:
@@ -50,7 +50,7 @@ def forecast_split(bench: Bench, name: str, into: int) -> list[Part]:
     labelled = bench.trained.labelled
     node = node_number(labelled, name)
     grown = split(labelled, node, _branch((1, into), labelled.tree))
-    return _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)], 2 * TRIED)
+    return _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)])
 
 
 def forecast_group(bench: Bench, names: Sequence[str], group_name: str) -> list[Part]:
@@ -58,7 +58,7 @@ def forecast_group(bench: Bench, names: Sequence[str], group_name: str) -> list[
     labelled = bench.trained.labelled
     nodes = [node_number(labelled, name) for name in names]
     kinds = [(labelled.types[node], bench.options.samples // len(nodes)) for node in nodes]
-    return _parts(bench, group(labelled, nodes, group_name), kinds, 2 * TRIED)
+    return _parts(bench, group(labelled, nodes, group_name), kinds)
 
 
 def forecast_expert(bench: Bench, name: str, *, given: bool) -> list[Part]:
@@ -66,31 +66,30 @@ def forecast_expert(bench: Bench, name: str, *, given: bool) -> list[Part]:
     labelled = bench.trained.labelled
     node = node_number(labelled, name)
     grown = Grown(labelled, np.arange(len(labelled.tree), dtype=np.int32))
-    parts = _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)], 0, [node])
+    parts = _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)], [node])
     return [part for part in parts if not (given and part.what.startswith("train "))]
 
 
 def _parts(
-    bench: Bench, grown: Grown, draws: Sequence[tuple[str, int]], new_trials: int, nodes: Sequence[int] = ()
+    bench: Bench, grown: Grown, draws: Sequence[tuple[str, int]], nodes: Sequence[int] = (), known: int = 0
 ) -> list[Part]:
+    """``known``: how many samples of older damages are drawn (default: as the options say)."""
     trained, options = bench.trained, bench.options
     jobs = plan(trained, options, grown, nodes or grown.new)
-    known = trained.degradations()
+    kinds, rows = trained.degradations(), known or options.rehearsal
     parts = []
-    for name, count in [*draws, *((kind, options.rehearsal // len(known)) for kind in known)]:
-        config = known[name].config if name in known else resolve(trained.catalogue, name, options.degradation)
+    for name, count in [*draws, *((kind, rows // len(kinds)) for kind in kinds)]:
+        config = kinds[name].config if name in kinds else resolve(trained.catalogue, name, options.degradation)
         one = _timed(lambda name=name, config=config: _apply(bench, name, config))  # type: ignore[misc]
         parts.append(Part(f"render {count} samples of {name}", one * count))
     for job in jobs:
         summary = f"{job.spec.name}, {job.config.steps} steps of {job.config.batch} x {job.patch} px"
         parts.append(Part(f"train {job.label}: {summary}", _step(job) * job.config.steps))
-    rows, tried = options.rehearsal, options.tried
     old, new = _row(bench, None), _row(bench, jobs[0])
-    count = len(trained.experts)
-    reuse = trained.costs() is not None
-    seconds = old * (new_trials * count + (0 if reuse else tried * count + rows))
-    seconds += new * len(jobs) * (rows + new_trials)
-    table = f"{count} older and {len(jobs)} new experts on {rows} known and {new_trials} new samples"
+    count, reuse, drawn = len(trained.experts), trained.costs() is not None, sum(number for _, number in draws)
+    full = min(drawn, TRIED + drawn // 5) + (0 if reuse else options.tried)
+    seconds = old * (full * count + drawn + rows) + new * len(jobs) * (drawn + rows)
+    table = f"{count} older experts on {full} samples, {len(jobs)} new ones and the choice on {drawn + rows}"
     parts.append(Part(f"costs: {table}" + (", older costs are reused for the same photos" if reuse else ""), seconds))
     steps = options.routing(trained.recipe.routers).training.steps
     fits = f"{steps} steps, 2 to {len(options.keep) + 1} times"

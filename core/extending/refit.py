@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -172,6 +173,14 @@ class Lesson:
         return float(np.mean([gap[counted & (self.kind == kind)].mean() for kind in kinds])) if len(kinds) else 0.0
 
 
+class Fit(NamedTuple):
+    """Fitted routers, the weight ``keep`` they were fitted with, and what that cost the older damages, in dB."""
+
+    routers: Routers
+    keep: float
+    loss: float
+
+
 @dataclass(frozen=True)
 class Fitting:
     """How routers are fitted to a lesson."""
@@ -196,10 +205,12 @@ class Fitting:
         checkpoint.unlink(missing_ok=True)
         return routers.eval()
 
-    def search(self, lesson: Lesson, keeps: Sequence[float], tolerance: float) -> tuple[Routers, float]:
-        """Routers fitted with the first of ``keeps`` whose loss on rows apart is within ``tolerance`` dB, and that."""
+    def search(self, lesson: Lesson, keeps: Sequence[float], tolerance: float) -> Fit:
+        """Fitted with the first of ``keeps`` whose loss on rows apart is within ``tolerance`` dB, or the last."""
         apart = np.random.default_rng(self.seed).random(len(lesson.dr)) < APART
-        for keep in keeps[:-1]:
-            if lesson.take(apart).loss(self.fit(lesson.take(~apart), keep)) <= tolerance:
-                return self.fit(lesson, keep), keep
-        return self.fit(lesson, keeps[-1]), keeps[-1]
+        keep, loss = 0.0, 0.0
+        for keep in keeps:
+            loss = lesson.take(apart).loss(self.fit(lesson.take(~apart), keep))
+            if loss <= tolerance:
+                break
+        return Fit(self.fit(lesson, keep), keep, loss)

@@ -32,7 +32,7 @@ def remove_node(trained: Trained, name: str, options: ExtensionRecipe, work: Pat
     else:
         costs = _without(record, grown, gone)
         everything = np.ones(len(costs.arrays["dr"]), dtype=np.bool_)
-        routers, _ = fit_routers(trained, options, grown, costs, everything, work, watch)
+        routers = fit_routers(trained, options, grown, costs, everything, work, watch).routers
     trained.commit(
         grown,
         made={},
