@@ -35,7 +35,8 @@ class Hierarchy:
 
     parent: (M,) int32, -1 for the root, which is node 0.
     level: (M,) int32, 0 for the root; greater than that of the parent.
-    centroid: (M, D) float32, mean DR of the node's samples (of unit-length DRs where ``normalize``).
+    centroid: (M, D) float32, mean DR of the node's samples (of unit-length DRs where ``normalize``), of a node that was
+    put above others later the mean of theirs.
     assign: (N, L) int32, the node of each training sample at each level: of its leaf's path, the last node that is no
     deeper than the level. So a path without a node at some level falls back to the coarser one.
     normalize: whether DRs are scaled to unit length before distances are taken.

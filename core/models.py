@@ -15,6 +15,7 @@ from .errors import RegistryError
 from .hierarchy import Hierarchy, LabelledTree
 from .recipe import fingerprint
 from .routing import Routers
+from .ties import install_hint
 from .weights import pack, sha256, unpack
 
 
@@ -71,7 +72,7 @@ def build_expert(record: Record, catalogue: Catalogue, name: str) -> tuple[nn.Mo
     """
     arch, plugin = record.attributes["arch"], record.attributes.get("plugin")
     if arch not in catalogue.experts and plugin:
-        raise RegistryError(f"expert {name}: needs the architecture '{arch}' of the plugin {plugin}; pip install it")
+        raise RegistryError(f"expert {name}: needs the architecture '{arch}' of {plugin}; {install_hint(plugin)}")
     spec = catalogue.expert(arch)
     network: nn.Module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
     if "weights" in record.arrays:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .contracts import StageReport
+from .errors import RegistryError
 from .recipe import Recipe, fingerprint
 from .run import Run, Stage
 from .stages import STAGES
+from .ties import is_version
 
 
 def run_stage(run: Run, name: str, stage: Stage, stamp: str, later: Sequence[str] = ()) -> StageReport:
@@ -42,10 +44,22 @@ def stamps(recipe: Recipe, data_stamp: str) -> dict[str, str]:
     return found
 
 
+def _refuse_to_undo(run: Run, wanted: Mapping[str, str]) -> None:
+    """A model that was extended rests on the records of this recipe; they are not made again in another way."""
+    versions = [name for name in run.store.names("models") if is_version(name, run.name)]
+    changed = [name for name, stamp in wanted.items() if run.stamp(name) != stamp]
+    if versions and changed:
+        raise RegistryError(
+            f"{run.name}: was extended ({', '.join(versions)}), and this recipe or these photos would replace what "
+            f"that rests on (from the stage {changed[0]}); train into another registry"
+        )
+
+
 def run_pipeline(run: Run, *, keep_work: bool = False) -> list[StageReport]:
     """Run every stage of the recipe in order; returns their reports. ``keep_work`` leaves the scratch folder there."""
     wanted = stamps(run.recipe, run.data_stamp)
     names = list(wanted)
+    _refuse_to_undo(run, wanted)
     reports = [
         run_stage(run, name, stage, wanted[name], names[number + 1 :]) for number, (name, _, stage) in enumerate(STAGES)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_v
 from .catalogue import Catalogue
 from .contracts import Config, Preset
 from .errors import ConfigError, UniRestorerError
+from .ties import DEFAULT
 
 Fraction = Field(ge=0.0, le=1.0)
 
@@ -124,6 +126,14 @@ class Recipe(Config):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_version(cls, name: str) -> str:
+        if name == DEFAULT or (name.rpartition(".")[2].isdecimal() and "." in name):
+            raise ValueError("'default' and names ending in .NUMBER are those of model versions; choose another")
+        return name
+
     synthesize: SynthesizeConfig
     extractor: ExtractorConfig
     cluster: ClusterConfig
@@ -178,6 +188,13 @@ def fingerprint(*parts: Any) -> str:
     """A hash of JSON-able ``parts`` (pydantic models included) that decides whether a stage is already done."""
     dumped = [part.model_dump(mode="json") if isinstance(part, Config) else part for part in parts]
     return hashlib.sha256(json.dumps(dumped, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_stamp(thing: object) -> str:
+    """Hash of the source file that defines the type of ``thing``, so that an edited plugin counts as another one."""
+    module = sys.modules.get(type(getattr(thing, "_made", thing)).__module__)
+    file = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
 
 
 def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:

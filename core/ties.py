@@ -9,6 +9,17 @@ DEFAULT = "default"
 """The model that restoring uses, and the only name that moves."""
 
 
+def is_version(name: str, base: str) -> bool:
+    """Whether the model ``name`` is a later version of ``base``, like ``tiny.2`` of ``tiny``."""
+    return name.startswith(f"{base}.") and name.removeprefix(f"{base}.").isdecimal()
+
+
+def install_hint(origin: str) -> str:
+    """What to do about a missing plugin whose ``origin`` is "distribution version"."""
+    name, _, version = origin.partition(" ")
+    return f"pip install {name}=={version}" if version and name != "plugin" else f"install the {origin or 'plugin'}"
+
+
 def expert_names(ties: Mapping[str, Any], nodes: int) -> list[str]:
     """Record name of each node's expert: ``expert_names`` of an extended model, else ``<set>/<node>``."""
     return list(ties.get("expert_names") or [f"{ties['experts']}/{node}" for node in range(nodes)])

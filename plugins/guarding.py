@@ -143,6 +143,8 @@ class _Watched:
             setattr(self, name, partial(_use, getattr(made, name), name, say))
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_made":  # asked for while it is copied, before it is set
+            raise AttributeError(name)
         return getattr(self._made, name)
 
 

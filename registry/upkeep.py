@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unirestorer.core.errors import RegistryError
-from unirestorer.core.ties import experts_before
+from unirestorer.core.ties import expert_names, experts_before
 
 from .guard import registry_errors
-from .halving import WIDE_SHA256
+from .halving import WEIGHTS_DTYPE, WIDE_SHA256
 from .local import BRANCH, LocalRegistry, open_repository
 from .locking import write_lock
 from .opening import open_registry
@@ -104,6 +104,12 @@ def _names(store: Store, kind: str, problems: list[str]) -> Iterator[str]:
 
 def _missing_parts(store: Store, model: str) -> Iterator[str]:
     parts = store.attributes("models", model)
+    stamps = parts.get("expert_stamps", [])
+    for name, stamp in zip(expert_names(parts, len(stamps)), stamps, strict=False):
+        if not store.exists("experts", name):
+            yield f"models/{model}: its expert experts/{name} is missing; write it or correct the model"
+        elif store.attributes("experts", name).get("stamp") != stamp:
+            yield f"models/{model}: experts/{name} was replaced since the model was made; restore it from a copy"
     for attribute, kind in _REFERENCES:
         if not store.exists(kind, parts[attribute]):
             yield f"models/{model}: its {attribute} {kind}/{parts[attribute]} is missing; write it or correct the model"
@@ -114,6 +120,7 @@ def _changed_experts(store: Store, model: str) -> Iterator[str]:
     for name, wanted in experts_before(store.attributes("models", model)).items():
         if store.exists("experts", name):
             attributes = store.attributes("experts", name)
-            if wanted not in (attributes["sha256"], attributes.get(WIDE_SHA256)):
+            wide = attributes.get(WIDE_SHA256) if attributes.get(WEIGHTS_DTYPE) == "float16" else None
+            if wanted not in (attributes["sha256"], wide):
                 changed = f"sha256 is {attributes['sha256']}, was {wanted} before models/{model} was extended"
                 yield f"experts/{name}: {changed}; restore the registry from a copy"

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..photos import HELDOUT, TRAIN, Photos, split_photos
-from ..recipe import fingerprint
+from ..recipe import code_stamp, fingerprint
 from ..rendering import render
 from ..run import Watcher
-from ..samples import SampleSet, draw
+from ..samples import SampleSet, build_synthesizer, draw
 from ..stages.costs import Trials, draw_extra, joined, recorded_rows, trials_of
 from ..stages.synthesize import resolve
 from ..training.loop import Progress
@@ -75,7 +75,10 @@ class Bench:
     def pixels(self, samples: SampleSet, label: str) -> NDArray[np.uint8]:
         """Rendered ``samples``, kept in the scratch folder."""
         self.watch(f"render {label}", 0, len(samples), "samples")
-        pixels = render(samples, self.photos, self.trained.catalogue, self.work / f"pixels-{_digest(samples)[:16]}.npy")
+        catalogue = self.trained.catalogue
+        code = [code_stamp(build_synthesizer(catalogue, name, config)) for name, config in samples.synthesizers]
+        digest = fingerprint(_digest(samples), code)
+        pixels = render(samples, self.photos, catalogue, self.work / f"pixels-{digest[:16]}.npy")
         self.watch(f"render {label}", len(samples), len(samples), "samples")
         return pixels
 

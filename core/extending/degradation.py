@@ -33,8 +33,8 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     """
     trained, options, clock = bench.trained, bench.options, Clock()
     config = resolve(trained.catalogue, name, options.degradation)
-    if name in trained.degradations():
-        raise ConfigError(f"{name}: the model knows this degradation already; name a new one, or remove its node first")
+    if name in trained.degradations() or name in (*trained.labelled.names, *trained.labelled.types):
+        raise ConfigError(f"{name}: the model has this degradation or node already; name a new one, or remove it first")
     if trained.catalogue.synthesizer(name).undamaged:
         raise ConfigError(f"{name}: counts as undamaged, so there is nothing to restore; name another degradation")
     seed = trained.recipe.seed + SEED + trained.version

@@ -52,9 +52,9 @@ def replace_expert(bench: Bench, name: str, weights: Path | None = None, *, forc
     kinds = [KindReport(name, len(trials), *(mean_psnr(mse) for mse in (gap, old[1], new[1])))]
     verdict = f"cost on {len(trials)} unseen samples: {before:.4f} before, {after:.4f} with the new expert"
     if not (after < before or force):
-        return Extended(
-            "", (), tuple(kinds), clock.seconds, (f"not kept, nothing written; {verdict} (--force keeps it)",)
-        )
+        shutil.rmtree(bench.work, ignore_errors=True)
+        refused = f"not kept, nothing written; {verdict} (--force keeps it)"
+        return Extended("", (), tuple(kinds), clock.seconds, (refused,))
     return finish(
         bench,
         grown,

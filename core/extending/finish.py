@@ -106,7 +106,9 @@ def _verdict(
         used = f"{np.isin(choose(routers, held), made).mean():.0%}" if len(held) else "none"
         yield f"the new experts are chosen for {used} of the held-out samples that they were made for"
     beyond = (
-        f"; warning: more than the {tolerance:g} dB that were allowed, use a larger keep" if loss > tolerance else ""
+        f"; warning: more than the {tolerance:g} dB of `tolerance`; give larger `keep` in the recipe, or go back"
+        if loss > tolerance
+        else ""
     )
     yield f"older damages lose {max(0.0, loss):.3f} dB on samples apart{beyond}"
 
@@ -150,8 +152,11 @@ def fit_routers(
     arrays = costs.arrays
     former = former_choice(old, grown, arrays["dr"])
     table = filled(Costs(arrays["l1"], arrays["mse"]), former)
-    kind = np.array(costs.attributes["kinds"])[arrays["kind"]]
-    judged = kept & np.isin(kind, list(trained.taught()))
+    if "kind" in arrays:
+        kind = np.array(costs.attributes["kinds"])[arrays["kind"]]
+        judged = kept & np.isin(kind, list(trained.taught()))
+    else:  # a table of before kinds were recorded
+        kind, judged = np.full(len(kept), "any"), kept
     lesson = Lesson(arrays["dr"], arrays["mse"], scaled_cost(table.l1, table.mse, section), kept, judged, kind, former)
     stamp = fingerprint(trained.stamp, section, options.keep, grown.origin.tolist(), sha256(arrays["mse"]))
     fitting = Fitting(

@@ -18,6 +18,7 @@ from ..stages.synthesize import resolve
 from .bench import TRIED, Bench
 from .degradation import default_cluster
 from .growth import Grown, graft, group, node_number, split
+from .level import drawn_for
 from .newcomers import Job, plan
 from .refit import KeepObjective, counterparts, grown_routers
 
@@ -50,15 +51,14 @@ def forecast_split(bench: Bench, name: str, into: int) -> list[Part]:
     labelled = bench.trained.labelled
     node = node_number(labelled, name)
     grown = split(labelled, node, _branch((1, into), labelled.tree))
-    return _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)])
+    return _parts(bench, grown, _draws(bench, [node]))
 
 
 def forecast_group(bench: Bench, names: Sequence[str], group_name: str) -> list[Part]:
     """The parts of ``group_nodes``."""
     labelled = bench.trained.labelled
     nodes = [node_number(labelled, name) for name in names]
-    kinds = [(labelled.types[node], bench.options.samples // len(nodes)) for node in nodes]
-    return _parts(bench, group(labelled, nodes, group_name), kinds)
+    return _parts(bench, group(labelled, nodes, group_name), _draws(bench, nodes))
 
 
 def forecast_expert(bench: Bench, name: str, *, given: bool) -> list[Part]:
@@ -66,8 +66,14 @@ def forecast_expert(bench: Bench, name: str, *, given: bool) -> list[Part]:
     labelled = bench.trained.labelled
     node = node_number(labelled, name)
     grown = Grown(labelled, np.arange(len(labelled.tree), dtype=np.int32))
-    parts = _parts(bench, grown, [(labelled.types[node], 2 * bench.options.samples)], [node])
+    parts = _parts(bench, grown, _draws(bench, [node]), [node])
     return [part for part in parts if not (given and part.what.startswith("train "))]
+
+
+def _draws(bench: Bench, nodes: Sequence[int]) -> list[tuple[str, int]]:
+    """(damage, samples) that are drawn for ``nodes``."""
+    choices, count = drawn_for(bench, nodes)
+    return [(name, count // len(choices)) for name, _, _ in choices]
 
 
 def _parts(

@@ -44,7 +44,7 @@ def node_number(labelled: LabelledTree, name: str) -> int:
 def graft(labelled: LabelledTree, branch: Hierarchy, kind: str, degrees: Sequence[str]) -> Grown:
     """``branch`` under the root as the damage type ``kind``; its nodes are called after ``degrees`` (one per node)."""
     if kind in labelled.names or kind in labelled.types:
-        raise ConfigError(f"{kind}: the model knows this degradation already; name a new one, or remove its node first")
+        raise ConfigError(f"{kind}: the model has this degradation or node already; name a new one, or remove it first")
     level = labelled.level_names.index(TYPE_LEVEL) if TYPE_LEVEL in labelled.level_names else 1
     return _attach(labelled, branch, 0, level, [kind] * len(branch), [kind, *(f"{kind}/{d}" for d in degrees[1:])])
 
@@ -87,7 +87,8 @@ def group(labelled: LabelledTree, nodes: Sequence[int], name: str) -> Grown:
         normalize=tree.normalize,
     ).validate()
     origin = np.append(np.arange(len(tree)), -1).astype(np.int32)
-    return Grown(LabelledTree(grown, (*labelled.names, name), (*labelled.types, name), names), origin)
+    kind = name if parent == 0 else labelled.types[parent]
+    return Grown(LabelledTree(grown, (*labelled.names, name), (*labelled.types, kind), names), origin)
 
 
 def is_group(labelled: LabelledTree, node: int) -> bool:
@@ -107,6 +108,9 @@ def prune(labelled: LabelledTree, node: int) -> Grown:
     if is_group(labelled, node):
         parent[tree.children(node)] = parent[node]
     gone = {node} if is_group(labelled, node) else {n for n in range(len(tree)) if node in tree.path(n)}
+    for group_node in sorted(range(1, len(tree)), key=lambda n: -int(tree.level[n])):  # groups of nothing go too
+        if is_group(labelled, group_node) and not set(np.flatnonzero(parent == group_node)) - gone:
+            gone.add(group_node)
     keep = np.array([n for n in range(len(tree)) if n not in gone], dtype=np.int32)
     if len(keep) < 2:
         raise ConfigError(
@@ -128,9 +132,14 @@ def prune(labelled: LabelledTree, node: int) -> Grown:
 def _attach(
     labelled: LabelledTree, branch: Hierarchy, under: int, level: int, types: Sequence[str], names: Sequence[str]
 ) -> Grown:
-    """Nodes of ``branch`` appended: those without a parent in it become children of ``under`` at ``level``."""
-    tree = labelled.tree
-    levels = np.concatenate([tree.level, branch.level + level]).astype(np.int32)
+    """Nodes of ``branch`` appended: those without a parent in it become children of ``under``, from ``level`` on.
+
+    They pass over levels that are for groups.
+    """
+    tree, count = labelled.tree, len(labelled.level_names)
+    groups = {number for number, label in enumerate(labelled.level_names) if label.startswith(GROUP_LEVEL)}
+    free = [number for number in range(level, count + branch.depth + 1) if number not in groups]
+    levels = np.concatenate([tree.level, np.array(free)[branch.level]]).astype(np.int32)
     depth = int(levels.max()) + 1
     labels = (*labelled.level_names, *level_names(depth)[len(labelled.level_names) :])
     for number in range(len(labelled.level_names), depth):  # after an inserted level the numbered names may be taken

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..photos import TRAIN
 from ..samples import SampleSet
 from ..stages.extractor import represent
-from .bench import Bench
+from .bench import Bench, Choice
 from .degradation import fit_branch
 from .finish import Clock, Extended, finish, grown_census
 from .growth import group, node_number, split
@@ -82,8 +82,18 @@ def samples_of(
     bench: Bench, nodes: Sequence[int], clock: Clock
 ) -> tuple[SampleSet, NDArray[np.uint8], NDArray[np.float32]]:
     """New samples of the damages below ``nodes``, of which about ``options.samples`` fall into these; pixels, DRs."""
-    trained, (tree, names, types, _) = bench.trained, bench.trained.labelled
-    known = trained.degradations()
+    choices, count = drawn_for(bench, nodes)
+    samples = bench.draw(choices, count, bench.trained.recipe.seed + SEED + bench.trained.version)
+    pixels = bench.pixels(samples, "new samples")
+    clock.lap("synthesize")
+    dr = represent(bench.extractor, pixels, np.arange(len(samples)))
+    clock.lap("extract")
+    return samples, pixels, dr
+
+
+def drawn_for(bench: Bench, nodes: Sequence[int]) -> tuple[list[Choice], int]:
+    """The damages below ``nodes``, and how many samples of them to draw; raises ``ConfigError`` if there is none."""
+    (tree, names, types, _), known = bench.trained.labelled, bench.trained.degradations()
     leaves = [int(leaf) for leaf in tree.leaves if set(tree.path(int(leaf))) & set(nodes)]
     kinds = sorted({types[leaf] for leaf in leaves} & known.keys())
     if not kinds:
@@ -91,12 +101,7 @@ def samples_of(
         raise ConfigError(f"{listed}: no known damage belongs to it; known: {', '.join(known)}")
     share = sum(types[leaf] in kinds for leaf in tree.leaves) / max(1, len(leaves))
     choices = [(kind, dict(known[kind].config), known[kind].weight) for kind in kinds]
-    samples = bench.draw(choices, round(bench.options.samples * share), trained.recipe.seed + SEED + trained.version)
-    pixels = bench.pixels(samples, "new samples")
-    clock.lap("synthesize")
-    dr = represent(bench.extractor, pixels, np.arange(len(samples)))
-    clock.lap("extract")
-    return samples, pixels, dr
+    return choices, round(bench.options.samples * share)
 
 
 def _share(row: NDArray[np.int32], part: float) -> NDArray[np.int32]:

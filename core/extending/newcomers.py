@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..files import atomic
 from ..mixture import IDENTITY
 from ..photos import TRAIN
-from ..recipe import TrainingConfig, fingerprint
+from ..recipe import TrainingConfig, code_stamp, fingerprint
 from ..samples import SampleSet
 from ..stages.experts import Training
 from ..training.batches import PatchPairs
@@ -92,8 +92,18 @@ def _train(
         samples, pixels, bench.photos, members, patch=job.patch, batch=job.config.batch, seed=seed + trained.version
     )
     start, parent = _start(bench, job, made)
+    code = code_stamp(job.spec.build(job.settings))
     mark = fingerprint(
-        bench.stamp, job.node, job.label, job.spec.name, job.settings, job.config, parent, members.tolist()
+        bench.stamp,
+        _pixel_stamp(pixels),
+        code,
+        job.node,
+        job.label,
+        job.spec.name,
+        job.settings,
+        job.config,
+        parent,
+        members.tolist(),
     )
     finished = bench.work / f"expert-{mark[:16]}.done"
     if finished.exists():
@@ -106,6 +116,11 @@ def _train(
             file.write(weights.tobytes())
     facts = {"steps": job.config.steps, "parent": parent, "metrics": {"samples": len(members)}, "stamp": mark}
     return expert_record(trained, job, weights, facts)
+
+
+def _pixel_stamp(pixels: NDArray[np.uint8]) -> str:
+    """Hash of a few of the rendered samples: another degradation, or another version of it, has other pixels."""
+    return sha256(np.ascontiguousarray(pixels[:: max(1, len(pixels) // 16)]))
 
 
 def expert_record(

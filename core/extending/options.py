@@ -46,17 +46,18 @@ class ExtensionRecipe(Config):
     rehearsal: int = Field(default=2000, ge=16)
     tried: int = Field(default=400, ge=16)
     keep: tuple[NonNegativeFloat, ...] = Field(default=(3.0, 10.0, 20.0, 40.0, 100.0), min_length=1)
-    tolerance: NonNegativeFloat = 0.04
+    tolerance: NonNegativeFloat = 0.05
 
     def routing(self, recipe: RoutersConfig) -> RoutersConfig:
         """How the routers are fitted: as said here, else as in the model's recipe but gently.
 
-        They begin as trained ones, so a third of the learning rate and of the steps are enough.
+        They begin as trained ones, so a third of the learning rate and of the steps are enough;
+        more weight decay keeps few new samples from being learnt by heart.
         """
         if self.routers is not None:
             return self.routers
         training = recipe.training
-        changes = {"lr": training.lr / 3, "steps": max(1, training.steps // 3), "warmup": training.warmup // 2}
+        changes: dict[str, Any] = {"lr": training.lr / 3, "steps": max(1, training.steps // 3), "weight_decay": 0.1}
         return recipe.model_copy(update={"training": training.model_copy(update=changes)})
 
     def overridden(

@@ -206,11 +206,12 @@ class Fitting:
         return routers.eval()
 
     def search(self, lesson: Lesson, keeps: Sequence[float], tolerance: float) -> Fit:
-        """Fitted with the first of ``keeps`` whose loss on rows apart is within ``tolerance`` dB, or the last."""
+        """Fitted with the first of ``keeps`` whose loss on rows apart is within ``tolerance`` dB, or is least."""
         apart = np.random.default_rng(self.seed).random(len(lesson.dr)) < APART
-        keep, loss = 0.0, 0.0
+        found: list[tuple[float, float]] = []
         for keep in keeps:
-            loss = lesson.take(apart).loss(self.fit(lesson.take(~apart), keep))
-            if loss <= tolerance:
+            found.append((lesson.take(apart).loss(self.fit(lesson.take(~apart), keep)), keep))
+            if found[-1][0] <= tolerance:
                 break
+        loss, keep = min(found)
         return Fit(self.fit(lesson, keep), keep, loss)

@@ -54,4 +54,5 @@ def _without(record: Record, grown: Grown, gone: set[str]) -> Record:
     rows = np.ones(len(record.arrays["dr"]), dtype=np.bool_) if kinds is None else ~np.isin(kinds, list(gone))
     arrays = {key: values[rows] for key, values in record.arrays.items()}
     arrays |= {key: arrays[key][:, grown.origin] for key in ("l1", "mse")}
-    return Record(arrays, record.attributes)
+    known = np.isfinite(arrays["mse"]).any(axis=1)  # a row may have been tried on nothing that is left
+    return Record({key: values[known] for key, values in arrays.items()}, record.attributes)

@@ -26,7 +26,7 @@ from ..models import (
 from ..recipe import Recipe, fingerprint
 from ..routing import Routers
 from ..stages.synthesize import resolve
-from ..ties import DEFAULT, expert_names
+from ..ties import DEFAULT, expert_names, install_hint, is_version
 from .growth import Grown
 
 
@@ -96,7 +96,7 @@ class Trained:
     def version(self) -> int:
         """Number of the next version; the model as trained is 1."""
         names = self.store.names("models")
-        taken = [int(name.removeprefix(f"{self.base}.")) for name in names if _is_version(name, self.base)]
+        taken = [int(name.removeprefix(f"{self.base}.")) for name in names if is_version(name, self.base)]
         return max([int(self.ties.get("version") or 1), *taken]) + 1
 
     @property
@@ -130,7 +130,7 @@ class Trained:
         plan, names = self.recipe.synthesize.degradations, self.taught()
         for name, added in names.items():
             if name not in self.catalogue.synthesizers:
-                mend = f"pip install {added['plugin']}" if added.get("plugin") else "install the plugin that has it"
+                mend = install_hint(added.get("plugin", ""))
                 raise RegistryError(
                     f"the model knows '{name}', which is not installed; {mend}, or remove its node first"
                 )
@@ -214,7 +214,3 @@ class Trained:
             "version": self.version,
             "provenance": provenance,
         }
-
-
-def _is_version(name: str, base: str) -> bool:
-    return name.startswith(f"{base}.") and name.removeprefix(f"{base}.").isdecimal()

@@ -41,7 +41,7 @@ def test_a_grafted_branch_has_a_type_and_its_degrees() -> None:
 
 @pytest.mark.parametrize("name", ["rain", "all", "noise/small"])
 def test_a_branch_of_a_known_name_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="knows this degradation already"):
+    with pytest.raises(ConfigError, match="has this degradation or node already"):
         graft(labelled(), BRANCH, name, ["a", "b", "c"])
 
 

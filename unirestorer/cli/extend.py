@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from unirestorer.core.extending.options import ExtensionRecipe
     from unirestorer.core.extending.trained import Trained
 
+SCRATCH = "extending"
+"""Folder inside the registry in which an interrupted extension lies; `train` has another one."""
+
 Registry = Annotated[
     Path, typer.Option(metavar="DIR", help="Registry folder; made of the embedded model where it is not there yet.")
 ]
@@ -132,7 +135,7 @@ def remove(node: Node, registry: Registry, recipe: Plan = None, model: Model = "
     from unirestorer.core.extending.remove import remove_node
 
     with _trained(registry, model) as trained, bars() as watch:
-        done = remove_node(trained, node, _options(recipe, None, None, None), registry / "work", watch)
+        done = remove_node(trained, node, _options(recipe, None, None, None), registry / SCRATCH, watch)
     _tell(registry, done)
 
 
@@ -165,13 +168,15 @@ def _bench(
 
     from unirestorer.cli.progress import bars
     from unirestorer.core.extending.bench import Bench
+    from unirestorer.core.images import find_images
     from unirestorer.core.photos import load_photos
 
     if threads:
         torch.set_num_threads(threads)
+    find_images([data])  # before a registry is made
     with _embedded_unless(registry, dry_run) as path, _trained(path, model) as trained, bars() as watch:
         photos = load_photos(data, trained.recipe.synthesize.crop)
-        yield Bench(trained, photos, registry / "work", options, watch)
+        yield Bench(trained, photos, registry / SCRATCH, options, watch)
 
 
 @contextmanager

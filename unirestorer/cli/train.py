@@ -33,6 +33,7 @@ def train(
     from unirestorer.core.run import Run
     from unirestorer.plugins.manager import load_catalogue
     from unirestorer.registry import open_registry
+    from unirestorer.registry.locking import write_lock
 
     if threads:
         torch.set_num_threads(threads)
@@ -41,7 +42,7 @@ def train(
     photos = load_photos(data, plan.synthesize.crop)
     store = open_registry(registry, create=True)
     work, reports = registry / "work", registry / "reports"
-    with bars() as watch:
+    with write_lock(registry, timeout=0, name="extend.lock"), bars() as watch:
         done = run_pipeline(Run(plan, store, catalogue, photos, work, reports, watch))
     _summary(done)
     typer.echo(f"registry: {registry}   reports: {reports}")
