@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 from dataclasses import replace
@@ -30,6 +31,7 @@ from unirestorer.core.extending.trained import Trained
 from unirestorer.core.mixture import Mixture
 from unirestorer.core.photos import HELDOUT, load_photos
 from unirestorer.core.pipeline import run_pipeline
+from unirestorer.core.recipe import code_stamp
 from unirestorer.core.run import Watcher
 from unirestorer.core.stages.costs import errors
 from unirestorer.core.weights import pack
@@ -37,7 +39,7 @@ from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import export_zip, history, import_zip, kept_experts, open_registry, verify
 from unirestorer.registry.base import ZarrRegistry
 
-from .tiny_world import contents, make_run
+from .tiny_world import RECIPE, contents, make_run
 
 OPTIONS = ExtensionRecipe(samples=64, steps=6, rehearsal=40, tried=24)
 
@@ -399,6 +401,69 @@ def test_a_damage_of_a_missing_plugin_names_the_plugin(store: ZarrRegistry, worl
         add_degradation(bench(store, world), "blur")
 
 
+def test_rows_that_were_tried_on_nothing_that_is_left_go(imported: ZarrRegistry, world: Path) -> None:
+    """An import has few rows with all costs; removing two damages leaves some with none."""
+    add_degradation(bench(imported, world), "rain")
+    for name in ("rain", "clean"):
+        trained = Trained.load(imported, load_catalogue())
+        remove_node(trained, name, OPTIONS, imported.path / "work", silent)
+    mixture = Mixture(imported, load_catalogue())
+    assert not {"rain", "clean"} & set(mixture.node_names)
+    assert np.isfinite(imported.read("costs", "micro.4").arrays["mse"]).any(axis=1).all()
+
+
+def test_a_cost_table_of_before_kinds_were_recorded_serves(store: ZarrRegistry, world: Path) -> None:
+    old = store.read("costs", "micro")
+    arrays = {key: value for key, value in old.arrays.items() if key != "kind"}
+    attributes = {key: value for key, value in old.attributes.items() if key != "kinds"}
+    store.write({("costs", "micro"): Record(arrays, attributes)}, message="old", author="test")
+    leaf = Trained.load(store, load_catalogue()).labelled
+    name = leaf.names[leaf.tree.leaves[-1]]
+    remove_node(Trained.load(store, load_catalogue()), name, OPTIONS, store.path / "work", silent)
+    assert name not in Mixture(store, load_catalogue()).node_names
+
+
+def test_training_does_not_undo_an_extension(store: ZarrRegistry, world: Path) -> None:
+    add_degradation(bench(store, world), "rain")
+    before = contents(store)
+    run = make_run(world, "trained")
+    other = make_run(world, "trained", text=RECIPE.replace("steps: 60", "steps: 61"))
+    for recipe in (run.recipe, other.recipe):
+        again = replace(run, store=store, recipe=recipe, work=store.path / "work", reports=store.path / "reports")
+        if recipe is run.recipe:
+            assert all(report.skipped for report in run_pipeline(again))
+        else:
+            with pytest.raises(RegistryError, match="was extended"):
+                run_pipeline(again)
+        assert contents(store) == before
+
+
+def test_verify_finds_experts_that_are_missing_forged_or_replaced(store: ZarrRegistry, world: Path) -> None:
+    add_degradation(bench(store, world), "rain")
+    one, three = (store.read("experts", f"micro/{node}") for node in (1, 3))
+    forged = {**three.attributes, "sha256-before-float16": one.attributes["sha256"], "stamp": one.attributes["stamp"]}
+    store.write({("experts", "micro/1"): Record(three.arrays, forged)}, message="forged", author="test")
+    assert any("experts/micro/1: sha256 is" in problem for problem in verify(store))
+    replaced = Record(one.arrays, {**one.attributes, "stamp": "another"})
+    store.write({("experts", "micro/1"): replaced}, message="replaced", author="test")
+    assert any("experts/micro/1 was replaced" in problem for problem in verify(store))
+    ties = store.attributes("models", "micro.2")
+    names = [*ties["expert_names"][:-1], "micro/99"]
+    store.write({("models", "micro.2"): Record({}, {**ties, "expert_names": names})}, message="lost", author="test")
+    assert any("expert experts/micro/99 is missing" in problem for problem in verify(store))
+
+
+def test_edited_code_counts_as_another_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "acme_thing.py").write_text("class Thing:\n    strength = 1\n")
+    module = importlib.import_module("acme_thing")
+    first = code_stamp(module.Thing())
+    assert first == code_stamp(module.Thing())
+    (tmp_path / "acme_thing.py").write_text("class Thing:\n    strength = 2\n")
+    assert code_stamp(module.Thing()) != first
+    assert code_stamp(1) == ""
+
+
 def test_forecasts_name_every_part_and_change_nothing(store: ZarrRegistry, world: Path) -> None:
     before, plan = contents(store), bench(store, world)
     leaf = plan.trained.labelled.names[plan.trained.labelled.tree.leaves[0]]
@@ -408,6 +473,7 @@ def test_forecasts_name_every_part_and_change_nothing(store: ZarrRegistry, world
         forecast_split(plan, leaf, 2),
         forecast_group(plan, siblings, "camera"),
         forecast_expert(plan, leaf, given=False),
+        forecast_expert(plan, "all", given=False),
     )
     for parts in forecasts:
         text = "\n".join(part.what for part in parts)

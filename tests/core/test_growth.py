@@ -119,6 +119,29 @@ def test_removing_a_group_keeps_what_it_gathered() -> None:
     assert np.array_equal(back.tree.level, start.tree.level)
 
 
+def test_only_groups_lie_on_a_group_level() -> None:
+    """A group below a type puts its level between TYPE and DEGREE; branches and parts pass over it."""
+    wide = graft(labelled(), tree([-1, 0, 0, 0], [0, 1, 1, 1]), "fog", ["-", "a", "b", "c"]).labelled
+    grouped = group(wide, [9, 10], "thin fog").labelled
+    assert grouped.level_names == ("ALL", "TYPE", "GROUP", "DEGREE")
+    assert grouped.types[-1] == "fog"  # so that an instruction for fog may use it
+    grown = graft(grouped, BRANCH, "dust", ["-", "a", "b"]).labelled
+    parts = split(grown, grown.names.index("noise/small"), BRANCH).labelled
+    levels = [parts.level_names[level] for level in parts.tree.level]
+    assert [name for name, level in zip(parts.names, levels, strict=True) if level == "GROUP"] == ["thin fog"]
+    left = prune(grown, grown.names.index("dust/a")).labelled
+    assert left.names == (*grouped.names, "dust", "dust/b")
+
+
+def test_a_group_that_lost_all_it_gathered_goes_too() -> None:
+    start = graft(labelled(), BRANCH, "fog", ["a", "b", "c"]).labelled
+    grouped = group(start, [1, 2], "weather").labelled
+    for name in ("rain", "snow"):
+        grouped = prune(grouped, grouped.names.index(name)).labelled
+    assert grouped.names == ("all", "noise", "noise/small", "fog", "fog/b", "fog/c")
+    assert grouped.level_names == ("ALL", "TYPE", "DEGREE")
+
+
 def test_the_root_and_the_last_branch_stay() -> None:
     with pytest.raises(ConfigError, match="root cannot be removed"):
         prune(labelled(), 0)

@@ -50,3 +50,9 @@ def test_a_fingerprint_changes_with_any_part(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path)
     assert fingerprint(recipe) == fingerprint(make_recipe(tmp_path))
     assert fingerprint(recipe) != fingerprint(make_recipe(tmp_path, RECIPE.replace("seed: 3", "seed: 4")))
+
+
+@pytest.mark.parametrize("name", ["default", "tiny.2"])
+def test_names_of_model_versions_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="are those of model versions"):
+        make_recipe(tmp_path, RECIPE.replace("name: micro", f"name: {name}", 1))
