@@ -105,7 +105,7 @@ def test_the_usual_prefix_is_left_out_of_the_registered_name(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "7fog", "fog-", "-fog", "fög", "a/b", "a b", "..", "x" * 41, "class", "json", "tests", "unirestorer", "fog;x"],
+    ["", "7fog", "fog-", "-fog", "fög", "a/b", "a b", "..", "x" * 41, "class", "json", "tests", "torch", "fog;x"],
 )
 def test_a_name_that_cannot_be_one_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"plugin name '.*': ") as caught:

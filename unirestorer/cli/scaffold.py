@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
@@ -65,6 +66,10 @@ def _words(name: str, kind: str) -> dict[str, str]:
     taken = sys.stdlib_module_names | {"unirestorer", "src", "tests"}
     if keyword.iskeyword(module) or module in taken or not re.match("[a-z]", short):
         raise ConfigError(f"plugin name '{name}': taken by Python or UniRestorer itself; wanted one like acme-fog")
+    if find_spec(module) is not None:
+        raise ConfigError(
+            f"plugin name '{name}': a module '{module}' is installed, which it would replace; choose another"
+        )
     if (kind, short) in {(row.kind, row.name) for row in plugin_table() if row.distribution == "unirestorer"}:
         raise PluginConflictError(
             f"plugin name '{name}': {kind} '{short}' is built in; choose another, like acme-{short}"
