@@ -25,8 +25,8 @@ from ..training.loop import Progress, fit
 from .growth import Grown
 
 TINY = 1e-8
-SOFT = 0.05
-"""Cost over which a choice loses a factor e of probability: half a dB with the recipe's `db` cost."""
+SOFT = 0.01
+"""Cost over which a choice loses a factor e of probability: a tenth of a dB with the recipe's `db` cost."""
 APART = 0.4
 """Share of the rows that a weight is judged by."""
 
