@@ -140,7 +140,12 @@ class _Watched:
     def __init__(self, made: Any, names: Sequence[str], say: Callable[[str, BaseException], PluginError]) -> None:
         self._made = made
         for name in names:
-            setattr(self, name, partial(_use, getattr(made, name), name, say))
+            setattr(self, name, partial(self._call, partial(_use, getattr(made, name), name, say)))
+
+    def _call(self, method: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        """What ``method`` returns, but itself where that is the thing it stands for, as with ``fit``."""
+        result = method(*given, **options)
+        return self if result is self._made else result
 
     def __getattr__(self, name: str) -> Any:
         if name == "_made":  # asked for while it is copied, before it is set

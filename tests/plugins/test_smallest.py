@@ -22,10 +22,12 @@ class Vignette(Config):
 
     def sample(self, n, generator):
         import torch
+
         return {"strength": self.strength * torch.rand(n, generator=generator)}
 
     def apply(self, clean, params):
         import torch
+
         y, x = (torch.linspace(-1, 1, side) for side in clean.shape[-2:])
         return (clean * (1 - params["strength"].view(-1, 1, 1, 1) * (y[:, None] ** 2 + x**2) / 2)).clamp(0, 1)
 
