@@ -24,7 +24,7 @@ from .bench import Bench, Rehearsal
 from .costing import Costs, KindReport, filled, former_choice, report, tabulate
 from .growth import Grown
 from .options import ExtensionRecipe
-from .refit import Fit, Fitting, Lesson, counterparts
+from .refit import SOFT, Fit, Fitting, Lesson, counterparts
 from .trained import Trained
 
 
@@ -66,10 +66,12 @@ def finish(
     notes: Sequence[str] = (),
     old: Rehearsal | None = None,
     kinds: Sequence[KindReport] = (),
+    soft: float = SOFT,
 ) -> Extended:
     """Try the experts, fit the routers, commit.
 
-    ``new``: trials of what is new; ``old``: the rehearsal, if made already; ``kinds``: a report to use instead.
+    ``new``: trials of what is new; ``old``: the rehearsal, if made already; ``kinds``: a report to use instead;
+    ``soft``: see ``best_choice``.
     """
     trained = bench.trained
     old = bench.rehearsal() if old is None else old
@@ -83,7 +85,7 @@ def finish(
     place = {"dr_set": "", "hierarchy": "", "experts": trained.base}
     record = costs_record(trials.take(learnt), table.l1[learnt], table.mse[learnt], place)
     fitted, keep, loss = fit_routers(
-        trained, bench.options, grown, record, lesson.kept[learnt], bench.work, bench.watch
+        trained, bench.options, grown, record, lesson.kept[learnt], bench.work, bench.watch, soft
     )
     clock.lap("routers")
     kinds = kinds or report(trials, table, former, fitted)
@@ -146,6 +148,7 @@ def fit_routers(
     kept: NDArray[np.bool_],
     work: Path,
     watch: Watcher,
+    soft: float = SOFT,
 ) -> Fit:
     """Routers of the grown tree; ``kept`` (n,) are rows of older damages."""
     section, old = options.routing(trained.recipe.routers), trained.routers()
@@ -166,6 +169,7 @@ def fit_routers(
         section,
         trained.recipe.seed,
         work / f"routers-{stamp[:16]}.safetensors",
+        soft,
         lambda step, steps, loss: watch("routers", step, steps, f"loss {loss:.4f}"),
     )
     return fitting.search(lesson, options.keep, options.tolerance)

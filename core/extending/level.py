@@ -16,6 +16,7 @@ from .degradation import fit_branch
 from .finish import Clock, Extended, finish, grown_census
 from .growth import group, node_number, split
 from .newcomers import plan, train
+from .refit import SHARP
 
 SEED = 90
 FEWEST = 8
@@ -52,6 +53,7 @@ def split_node(bench: Bench, name: str, into: int) -> Extended:
         entry={"what": "level", "node": name, "into": into, "samples": len(samples)},
         message=f"{name} divided into {len(made)}",
         clock=clock,
+        soft=SHARP,
     )
 
 
@@ -75,6 +77,7 @@ def group_nodes(bench: Bench, names: Sequence[str], group_name: str) -> Extended
         entry={"what": "group", "nodes": list(names), "name": group_name, "samples": len(samples)},
         message=f"{', '.join(names)} gathered as {group_name}",
         clock=clock,
+        soft=SHARP,
     )
 
 

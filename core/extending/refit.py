@@ -25,8 +25,9 @@ from ..training.loop import Progress, fit
 from .growth import Grown
 
 TINY = 1e-8
-SOFT = 0.01
-"""Cost over which a choice loses a factor e of probability: a tenth of a dB with the recipe's `db` cost."""
+SOFT, SHARP = 0.05, 0.01
+"""Cost over which a choice loses a factor e of probability: half a dB with the recipe's `db` cost for a new damage, a
+tenth for finer nodes, which differ by little."""
 APART = 0.4
 """Share of the rows that a weight is judged by."""
 
@@ -85,8 +86,17 @@ class KeepObjective(nn.Module):
     has next to no probability yet.
     """
 
-    def __init__(self, routers: Routers, config: RoutersConfig, old: Routers, same: Counterparts, keep: float) -> None:
+    def __init__(
+        self,
+        routers: Routers,
+        config: RoutersConfig,
+        old: Routers,
+        same: Counterparts,
+        keep: float,
+        soft: float = SOFT,
+    ) -> None:
         super().__init__()
+        self.soft = soft
         self.routing = RouterObjective(routers, config)
         self.old = old.requires_grad_(False)
         self.keep = keep
@@ -100,16 +110,19 @@ class KeepObjective(nn.Module):
         task: Tensor = self.routing(dr, cost, centre, noise_leaf, noise_level)
         now, before = self.routing.routers(dr), self.old(dr)
         held = _divergence(before.leaf, now.leaf, self.leaf_of) + _divergence(before.level, now.level, self.level_of)  # type: ignore[arg-type]
-        leaf, level = best_choice(cost, self.routing.routers.ancestors)
+        leaf, level = best_choice(cost, self.routing.routers.ancestors, self.soft)
         learnt = _divergence(leaf, now.leaf) + _divergence(level, now.level)
         return task + self.keep * _mean(held, kept) + _mean(learnt, 1 - kept)
 
 
-def best_choice(cost: Tensor, ancestors: Tensor) -> tuple[Tensor, Tensor]:
-    """Leaf (B, K) and level (B, L) probabilities that prefer the cheapest node; ``cost`` (B, M), ancestors (K, L)."""
+def best_choice(cost: Tensor, ancestors: Tensor, soft: float) -> tuple[Tensor, Tensor]:
+    """Leaf (B, K) and level (B, L) probabilities that prefer the cheapest node; ``cost`` (B, M), ancestors (K, L).
+
+    ``soft``: cost over which they fall by a factor e.
+    """
     table = cost[:, ancestors]  # (B, K, L)
-    leaf = (-table.amin(2) / SOFT).softmax(1)
-    level = (-(table * leaf[:, :, None]).sum(1) / SOFT).softmax(1)
+    leaf = (-table.amin(2) / soft).softmax(1)
+    level = (-(table * leaf[:, :, None]).sum(1) / soft).softmax(1)
     return leaf, level
 
 
@@ -191,6 +204,7 @@ class Fitting:
     config: RoutersConfig
     seed: int
     checkpoint: Path
+    soft: float = SOFT
     progress: Progress | None = None
 
     def fit(self, lesson: Lesson, keep: float) -> Routers:
@@ -199,7 +213,7 @@ class Fitting:
         centre = tree.centroid[tree.assign_dr(lesson.dr)[:, -1]]
         kept = torch.from_numpy(lesson.kept.astype(np.float32))
         batches = Balanced(routers, lesson.dr, lesson.cost, centre, self.config, self.seed, kept)
-        objective = KeepObjective(routers, self.config, self.old, self.same, keep)
+        objective = KeepObjective(routers, self.config, self.old, self.same, keep, self.soft)
         checkpoint = self.checkpoint.with_stem(f"{self.checkpoint.stem}-{keep:g}-{len(lesson.dr)}")
         fit(objective, batches, self.config.training, checkpoint=checkpoint, progress=self.progress)
         checkpoint.unlink(missing_ok=True)

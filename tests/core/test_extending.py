@@ -343,7 +343,7 @@ def test_keeping_pulls_the_new_routers_to_the_old_ones(store: ZarrRegistry) -> N
 def test_the_best_choice_prefers_the_cheapest_node() -> None:
     ancestors = torch.tensor([[0, 1, 3], [0, 1, 4], [0, 2, 5]])
     cost = torch.tensor([[1.0, 0.9, 0.9, 0.9, 0.1, 0.9], [0.2, 0.9, 0.9, 0.9, 0.9, 0.9]])
-    leaf, level = best_choice(cost, ancestors)
+    leaf, level = best_choice(cost, ancestors, 0.05)
     assert leaf[0].argmax() == 1
     assert level[0].argmax() == 2
     assert level[1].argmax() == 0
