@@ -30,7 +30,8 @@ BATCH = 16
 def costs(run: Run, stamp: str) -> None:
     """Write L1 and squared error (n, M) of each expert on patches, with their DRs: training samples and extra ones."""
     tree, names, _, _ = load_hierarchy(run.store, run.name)
-    trials = joined(_recorded(run), *_extra(run, stamp))
+    extractor = load_extractor(run.store, run.catalogue, run.name)
+    trials = joined(_recorded(run, extractor), *_extra(run, stamp, extractor))
     l1, mse = np.zeros((len(trials), len(tree)), np.float32), np.zeros((len(trials), len(tree)), np.float32)
     for node in range(len(tree)):
         network, _ = load_expert(run.store, run.catalogue, f"{run.name}/{node}")
@@ -118,34 +119,39 @@ def draw_extra(
     return drawn, np.flatnonzero(drawn.split != HELDOUT)
 
 
-def _recorded(run: Run) -> Trials:
+def _recorded(run: Run, extractor: nn.Module) -> Trials:
     samples, section = run.samples(), run.recipe.costs
     if samples.dr is None:
         raise RegistryError(f"dr_sets/{run.name}: has no DRs yet; run the extract stage first")
     rows = recorded_rows(samples, section.samples, run.recipe.seed)
-    return _tried(run, samples, run.pixels(samples), rows, recorded=True)
+    return _tried(run, extractor, samples, run.pixels(samples), rows, recorded=True)
 
 
-def _extra(run: Run, stamp: str) -> Iterator[Trials]:
+def _extra(run: Run, stamp: str, extractor: nn.Module) -> Iterator[Trials]:
     """The extra samples of the recipe, of every photo that is not held out."""
     for number, choice in enumerate(run.recipe.costs.extra):
         drawn, rows = draw_extra(run.catalogue, run.photos, run.recipe, number, choice.samples)
         pixels = render(drawn, run.photos, run.catalogue, run.work / f"extra-{stamp[:16]}-{number}.npy")
-        yield _tried(run, drawn, pixels, rows)
+        yield _tried(run, extractor, drawn, pixels, rows)
 
 
 def _tried(
-    run: Run, samples: SampleSet, pixels: NDArray[np.uint8], rows: NDArray[np.integer], *, recorded: bool = False
+    run: Run,
+    extractor: nn.Module,
+    samples: SampleSet,
+    pixels: NDArray[np.uint8],
+    rows: NDArray[np.integer],
+    *,
+    recorded: bool = False,
 ) -> Trials:
-    network, patch = load_extractor(run.store, run.catalogue, run.name), run.recipe.costs.patch
     return trials_of(
         samples,
         pixels,
         rows,
         photos=run.photos,
         catalogue=run.catalogue,
-        extractor=network,
-        patch=patch,
+        extractor=extractor,
+        patch=run.recipe.costs.patch,
         recorded=recorded,
     )
 
