@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from .catalogue import Catalogue
 from .contracts import (
+    Adapter,
     Clusterer,
     ClustererSpec,
     Config,
     ExpertSpec,
     Extractor,
     ExtractorSpec,
+    LabelledClusterer,
+    Labels,
     Params,
     Prompts,
+    Published,
     SizeRequirement,
     StageReport,
     Synthesizer,
@@ -20,6 +24,7 @@ from .contracts import (
 from .hookspecs import hookimpl
 
 __all__ = [
+    "Adapter",
     "Catalogue",
     "Clusterer",
     "ClustererSpec",
@@ -27,8 +32,11 @@ __all__ = [
     "ExpertSpec",
     "Extractor",
     "ExtractorSpec",
+    "LabelledClusterer",
+    "Labels",
     "Params",
     "Prompts",
+    "Published",
     "SizeRequirement",
     "StageReport",
     "Synthesizer",

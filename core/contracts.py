@@ -6,7 +6,7 @@ Nothing here imports torch at run time, so that listing plugins stays fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -88,11 +88,13 @@ class SizeRequirement:
 class Prompts:
     """The label vocabulary of a training set: one prompt per (type, degree) pair; ``types`` are the distinct types.
 
-    ``type_of[p]`` is the index into ``types`` of prompt ``p``.
+    ``type_of[p]`` is the index into ``types`` of prompt ``p``. ``captions``: what each photo shows, where the recipe
+    names a caption file.
     """
 
     types: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
+    captions: tuple[str, ...] = ()
 
     @property
     def type_of(self) -> tuple[int, ...]:
@@ -100,7 +102,46 @@ class Prompts:
         return tuple(self.types.index(kind) for kind, _ in self.pairs)
 
 
+@dataclass(frozen=True)
+class Labels:
+    """The true labels of N samples: ``prompt`` (N,) indexes ``prompts.pairs``."""
+
+    prompt: NDArray[np.integer]
+    prompts: Prompts
+
+
+class LabelledClusterer(Protocol):
+    """A clusterer that may look at the true labels (``ClustererSpec.labelled``)."""
+
+    hierarchy_: Hierarchy
+
+    def fit(self, dr: NDArray[np.float32], labels: Labels) -> LabelledClusterer:
+        """As ``Clusterer.fit``."""
+        ...
+
+
+class Adapter(Protocol):
+    """An ``nn.Module`` (B, 3, H, W) -> (B, 3, H, W) over another; its state dict holds only what it adds to that."""
+
+    def merged(self) -> nn.Module:
+        """The other network with this folded into its weights: same output, same cost."""
+        ...
+
+
 C = TypeVar("C", bound=Config)
+ObjectiveInput = Literal["images", "prompt", "photo", "clean"]
+"""What an extractor is trained on: damaged crops (B, 3, H, W); (B,) int64 into ``Prompts.pairs``; (B,) int64 into
+``Prompts.captions``; the truth of the crops."""
+
+
+@dataclass(frozen=True)
+class Published(Generic[C]):
+    """A size at which an architecture was published: its number of parameters, and the ``source`` that says so."""
+
+    variant: str
+    config: C
+    parameters: int
+    source: str
 
 
 @dataclass(frozen=True)
@@ -130,9 +171,15 @@ class SynthesizerSpec(Generic[C]):
 class ExtractorSpec(Generic[C]):
     """Registers a DR extractor.
 
-    ``objective(extractor, prompts)`` returns a module whose ``forward(images (B, 3, H, W), prompt (B,) int64)`` is the
-    scalar training loss; ``None`` for an extractor that is not trained here. ``training_side(config)`` is the side in
-    pixels of the random crops it is trained on; ``None`` for whole samples.
+    ``objective(extractor, prompts)`` returns a module whose ``forward`` gets a batch of ``inputs``, in that order, and
+    returns the scalar training loss; ``None`` for an extractor that is not trained here. ``training_side(config)`` is
+    the side in pixels of the random crops it is trained on; ``None`` for whole samples.
+
+    ``pretrained(extractor, config)`` puts the weights of files that ``config`` names into a new extractor: once, before
+    training; a registry then keeps them. ``files(config)`` are the files whose content the result depends on.
+    ``calibrate(extractor, batches)`` looks once at training samples (b, 3, H, W), after training, as PCA does.
+    ``labelled(extractor, prompts)`` is the DR (P, D) of each prompt: training samples then get that of their label.
+    ``trial``: a small configuration for the conformance kit; ``None`` for ``config()``.
     """
 
     name: str
@@ -141,27 +188,55 @@ class ExtractorSpec(Generic[C]):
     build: Callable[[C], Any]
     objective: Callable[[Any, Prompts], nn.Module] | None = None
     training_side: Callable[[C], int] | None = None
+    inputs: tuple[ObjectiveInput, ...] = ("images", "prompt")
+    pretrained: Callable[[Any, C], None] | None = None
+    files: Callable[[C], Sequence[Path]] | None = None
+    calibrate: Callable[[Any, Iterable[Tensor]], None] | None = None
+    labelled: Callable[[Any, Prompts], Tensor] | None = None
+    trial: C | None = None
 
 
 @dataclass(frozen=True)
 class ExpertSpec(Generic[C]):
-    """Registers an expert architecture: ``build(config)`` is an untrained (B, 3, H, W) -> (B, 3, H, W) network."""
+    """Registers an expert architecture. One of three makes the network, (B, 3, H, W) -> (B, 3, H, W):
+
+    - ``build(config)``: untrained;
+    - ``over(config, base)``: an ``Adapter`` over another expert's network, whose weights stay as they are;
+    - ``revive(config, state)``: from a state dict, for networks that only a file of weights describes.
+
+    ``recognise(state)``: the configuration whose network has just the parameter names and shapes of ``state``, else
+    ``None``, or a ``ConfigError`` that says why not. ``licence``: SPDX identifier of the network's code; a field
+    ``licence`` of its configuration comes first. ``published``: sizes known from papers. ``trial``: a small
+    configuration for the conformance kit; ``None`` for ``config()``.
+    """
 
     name: str
     summary: str
     config: type[C]
-    build: Callable[[C], nn.Module]
+    build: Callable[[C], nn.Module] | None = None
     size: SizeRequirement = SizeRequirement()
+    licence: str = ""
+    published: tuple[Published[C], ...] = ()
+    recognise: Callable[[Mapping[str, Tensor]], C | None] | None = None
+    revive: Callable[[C, Mapping[str, Tensor]], nn.Module] | None = None
+    over: Callable[[C, nn.Module], Adapter] | None = None
+    trial: C | None = None
 
 
 @dataclass(frozen=True)
 class ClustererSpec(Generic[C]):
-    """Registers a clustering strategy."""
+    """Registers a clustering strategy; a ``labelled`` one is fitted to DRs and ``Labels`` (``LabelledClusterer``).
+
+    What a fitted one has as ``notes_``, a tuple of lines, is shown and recorded: why it chose what it chose. One that
+    knows names for its nodes has them in ``labelled_``, a ``LabelledTree``; else they are called after their samples.
+    """
 
     name: str
     summary: str
     config: type[C]
-    build: Callable[[C], Clusterer]
+    build: Callable[[C], Any]
+    labelled: bool = False
+    trial: C | None = None
 
 
 Spec = SynthesizerSpec[Any] | ExtractorSpec[Any] | ExpertSpec[Any] | ClustererSpec[Any]

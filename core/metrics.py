@@ -7,9 +7,9 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from .errors import ShapeError
+from .vision import prepare_torchvision
 
 
 def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
@@ -17,6 +17,9 @@ def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     _check(image, truth)
     if np.array_equal(image, truth):
         return math.inf
+    prepare_torchvision()  # torchmetrics imports torchvision where it is installed
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
     return float(peak_signal_noise_ratio(_tensor(image), _tensor(truth), data_range=255.0))
 
 

@@ -21,7 +21,7 @@ from unirestorer.core.contracts import (
     SynthesizerSpec,
 )
 
-from .guarding import DISABLE, RefusedError, Source
+from .guarding import DISABLE, FUNCTIONS, MAKERS, RefusedError, Source
 from .requirements import unmet_of
 
 HOOKS: Mapping[str, tuple[str, type[Any]]] = {
@@ -83,9 +83,14 @@ def _problems(spec: Spec) -> Iterator[str]:
         yield f"summary of '{spec.name}' is {spec.summary!r}, wanted a string"
     if not (isinstance(spec.config, type) and issubclass(spec.config, Config)):
         yield f"config of '{spec.name}' is {spec.config!r}, wanted a subclass of unirestorer.core.Config"
-    for field in ("build", "objective", "training_side"):
+    makers = MAKERS if isinstance(spec, ExpertSpec) else ("build",)
+    given = [field for field in makers if getattr(spec, field) is not None]
+    if len(given) != 1:
+        yield f"'{spec.name}' has {' and '.join(given) or 'no function'}, wanted one of {', '.join(makers)}"
+    others = () if isinstance(spec, ClustererSpec) else FUNCTIONS  # its `labelled` is no function
+    for field in (*given, *others):
         value = getattr(spec, field, None)
-        if not callable(value) and (field == "build" or value is not None):
+        if value is not None and not callable(value):
             yield f"{field} of '{spec.name}' is {value!r}, wanted a function"
     if isinstance(spec, SynthesizerSpec):
         yield from _synthesizer_problems(spec)

@@ -16,7 +16,7 @@ from functools import partial
 from threading import RLock
 from typing import Any
 
-from unirestorer.core.contracts import ExtractorSpec, Spec
+from unirestorer.core.contracts import Spec
 from unirestorer.core.errors import PluginConflictError, PluginError, UniRestorerError
 
 from .requirements import unmet
@@ -29,9 +29,23 @@ BUILT: dict[str, tuple[str, ...]] = {
     "degradation": ("sample", "apply", "degree"),
     "extractor": ("dim", "state_dict"),
     "expert": ("forward", "state_dict"),
+    "adapter": ("forward", "state_dict", "merged"),
     "clusterer": ("fit",),
 }
-"""What the result of ``build`` must have, by kind."""
+"""What the result of ``build`` must have, by kind; of ``over``, what an adapter must have."""
+
+MAKERS = ("build", "revive", "over")
+"""Functions of a spec that make what ``BUILT`` describes."""
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "objective": ("forward",),
+    "training_side": (),
+    "pretrained": (),
+    "files": (),
+    "calibrate": (),
+    "labelled": (),
+    "recognise": (),
+}
+"""Other functions of a spec, and what their result must have."""
 
 _apart = RLock()
 
@@ -129,6 +143,7 @@ USED: dict[str, tuple[str, ...]] = {
     "degradation": ("sample", "apply", "degree"),
     "extractor": ("forward",),
     "expert": ("forward",),
+    "adapter": ("forward", "merged"),
     "clusterer": ("fit",),
 }
 """What the host calls on the result of ``build``, by kind."""
@@ -157,7 +172,8 @@ def _watched(kind: str, made: Any, say: Callable[[str, BaseException], PluginErr
     """``made`` with its methods in ``USED`` watched; a network stays the same object, since it is trained and saved."""
     if not hasattr(made, "state_dict"):
         return _Watched(made, USED[kind], say)
-    made.forward = partial(_use, made.forward, "forward", say)
+    for name in USED[kind]:
+        setattr(made, name, partial(_use, getattr(made, name), name, say))
     return made
 
 
@@ -182,16 +198,21 @@ def _use(
 def guarded(kind: str, spec: Spec, source: Source) -> Spec:
     """``spec`` of a third party whose functions, and what they build, raise nothing but ``UniRestorerError``."""
     thing = f"{kind} '{spec.name}'"
-    guard: Callable[..., Callable[..., Any]] = partial(partial, _run, source, thing)
-    build = guard("build", spec.build, BUILT[kind])
     say = partial(_failure, source, thing)
-    changes: dict[str, Any] = {"build": lambda config: _watched(kind, build(config), say)}
-    if isinstance(spec, ExtractorSpec):
-        if spec.objective is not None:
-            changes["objective"] = guard("objective", spec.objective, ("forward",))
-        if spec.training_side is not None:
-            changes["training_side"] = guard("training_side", spec.training_side, ())
+    changes: dict[str, Any] = {}
+    for field in MAKERS:
+        if getattr(spec, field, None) is not None:
+            what = "adapter" if field == "over" else kind
+            make = partial(_run, source, thing, field, getattr(spec, field), BUILT[what])
+            changes[field] = partial(_made, make, what, say)
+    for field, wanted in FUNCTIONS.items():
+        if callable(getattr(spec, field, None)):
+            changes[field] = partial(_run, source, thing, field, getattr(spec, field), wanted)
     return replace(spec, **changes)
+
+
+def _made(make: Callable[..., Any], kind: str, say: Callable[[str, BaseException], PluginError], *given: Any) -> Any:
+    return _watched(kind, make(*given), say)
 
 
 def _run(

@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adapter import AdapterContract
     from .checking import CheckResult, check_spec, contract_of
     from .clusterer import ClustererContract
     from .contract import Contract
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .synthesizer import SynthesizerContract
 
 __all__ = [
+    "AdapterContract",
     "CheckResult",
     "ClustererContract",
     "Contract",
@@ -41,6 +43,7 @@ __all__ = [
     "representations",
 ]
 _HOMES = {
+    "AdapterContract": "adapter",
     "CheckResult": "checking",
     "ClustererContract": "clusterer",
     "Contract": "contract",

@@ -8,6 +8,7 @@ from time import perf_counter
 from unittest import SkipTest
 
 from ..contracts import ClustererSpec, ExpertSpec, ExtractorSpec, Spec, SynthesizerSpec
+from .adapter import AdapterContract
 from .clusterer import ClustererContract
 from .contract import Contract
 from .expert import ExpertContract
@@ -39,7 +40,9 @@ def contract_of(spec: Spec) -> type[Contract]:
     """The contract of the kind of ``spec``, bound to it; raises ``TypeError`` for anything that is no spec."""
     for kind, contract in _CONTRACTS.items():
         if isinstance(spec, kind):
-            return type(f"Check{contract.__name__}", (contract,), {"spec": spec})
+            rests = isinstance(spec, ExpertSpec) and spec.over is not None
+            chosen = AdapterContract if rests else contract
+            return type(f"Check{chosen.__name__}", (chosen,), {"spec": spec})
     raise TypeError(f"no contract for {type(spec).__name__}, wanted one of {', '.join(k.__name__ for k in _CONTRACTS)}")
 
 

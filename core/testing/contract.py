@@ -22,7 +22,7 @@ _UNLIKELY = 776_531_419
 class Contract:
     """Rules as methods ``test_...``; each raises where the plugin breaks it, ``SkipTest`` where it does not apply.
 
-    A subclass sets ``spec``, and ``config`` where not the default (or the presets) shall be checked.
+    A subclass sets ``spec``, and ``config`` where not its trial, its default or its presets shall be checked.
     """
 
     spec: Any
@@ -36,7 +36,8 @@ class Contract:
 
     def configs(self) -> dict[str, Config]:
         """The configurations to check, by a name for messages."""
-        return {"config": self.spec.config() if self.config is None else self.config}
+        trial = getattr(self.spec, "trial", None)
+        return {"config": self.config or trial or self.spec.config()}
 
     def test_spec_is_well_formed(self) -> None:
         """The name fits the grammar, the summary is one line, configurations survive being written as JSON."""

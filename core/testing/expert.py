@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..contracts import ExpertSpec, SizeRequirement
+from ..contracts import Config, ExpertSpec, SizeRequirement
 from ..tiles import run_pixels, run_tiled
 from .contract import does_not_apply, random_state, require, require_equal, require_range
 from .data import clean_images, with_extremes
@@ -20,6 +20,12 @@ class ExpertContract(NetworkContract):
     """What every expert promises; see ``unirestorer.core.contracts.ExpertSpec``."""
 
     spec: ExpertSpec[Any]
+
+    def make(self, config: Config) -> Any:
+        """What the spec makes of ``config``; a network that needs a file of weights cannot be made here."""
+        if self.spec.build is None:
+            raise does_not_apply("its network is made of a file of weights")
+        return self.spec.build(config)
 
     def size(self) -> tuple[int, int]:
         """The smallest that the spec allows from 40 x 56 pixels on."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Config
 from ..weights import pack, sha256, unpack
 from .contract import Contract, random_state, require, require_equal, world_unchanged
 from .data import clean_images
@@ -23,11 +26,15 @@ class NetworkContract(Contract):
         """Whether the host trains it."""
         return True
 
+    def make(self, config: Config) -> Any:
+        """What the spec makes of ``config``."""
+        return self.spec.build(config)
+
     def build(self, seed: int = 0, others: int = 0) -> nn.Module:
         """A new network in evaluation mode; ``others`` seeds the random state that the host does not seed."""
         (config,) = self.configs().values()
         with random_state(others, torch_seed=seed):
-            network = self.spec.build(config)
+            network = self.make(config)
         require(isinstance(network, nn.Module), "build(config)", type(network).__name__, "a torch.nn.Module")
         module: nn.Module = network
         return module.eval()

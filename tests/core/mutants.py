@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from unirestorer.core import Config, Params, SizeRequirement
 from unirestorer.core.contracts import Spec
 from unirestorer.core.hierarchy import Hierarchy
 
-from .sample_plugins import Fog, FogConfig, Halves, Matching, Mender, Probe, fog, halves, mender, probe
+from .extractor_mutants import ABILITIES
+from .sample_plugins import Fog, FogConfig, Gain, Halves, Matching, Mender, Probe, fog, gain, halves, mender, probe
 
 SALT = count(1)
 
@@ -223,7 +224,7 @@ def _less_batch_mean(net: Any, images: Tensor, out: Tensor) -> Tensor:
 def networks(base: type[Any], spec: Any, modes: set[str]) -> Iterator[tuple[str, tuple[Spec, set[str]]]]:
     """Mutants of a network; ``modes``: the rules that use inference mode."""
     random = {"repeatable", "nothing_else_changes", "batch_equals_its_items", "weights_come_back"}
-    layout = {"memory_layout_does_not_matter"} if base is Mender else {"inference_mode"}
+    layout = {"memory_layout_does_not_matter"} if base is Mender else {"inference_mode", "calibration_is_repeatable"}
     yield "weights from NumPy", (spec(_seeded_elsewhere(base)), {"equal_seeds_build_equal_weights"})
     yield "dropout in evaluation", (spec(_forward(base, _drop)), random | layout)
     yield "counts in a buffer", (spec(_forward(base, _count)), {"nothing_else_changes"})
@@ -284,6 +285,7 @@ EXTRACTORS: dict[str, tuple[Spec, set[str]]] = {
     "nan loss": (probe(objective=NanLoss), {"objective_trains_the_extractor"}),
     "loss without the extractor": (probe(objective=DetachedLoss), {"objective_trains_the_extractor"}),
     "bad summary": (probe(summary="two\nlines"), {"spec_is_well_formed"}),
+    **ABILITIES,
 }
 
 
@@ -319,6 +321,57 @@ EXPERTS: dict[str, tuple[Spec, set[str]]] = {
 }
 
 
+class OwnsBase(Gain):
+    """The base is part of its state dict."""
+
+    def __init__(self, config: Any, base: nn.Module) -> None:
+        super().__init__(config, base)
+        self.below = base
+
+
+class CopiesBase(Gain):
+    def __init__(self, config: Any, base: nn.Module) -> None:
+        super().__init__(config, base)
+        self.first = nn.Parameter(base.get_parameter(self.names[0]).clone(), requires_grad=False)
+
+
+class KeepsGains(Gain):
+    """Merged it is still itself: as costly as before."""
+
+    def merged(self) -> nn.Module:
+        return self
+
+
+class LosesGains(Gain):
+    def merged(self) -> nn.Module:
+        return copy.deepcopy(self.kept[0])
+
+
+class MergesInPlace(Gain):
+    def merged(self) -> nn.Module:
+        (base,) = self.kept
+        with torch.no_grad():
+            for name, weight in self.weights(base).items():
+                base.get_parameter(name).copy_(weight)
+        return base
+
+
+class TrainsStatistics(Gain):
+    def train(self, mode: bool = True) -> Self:
+        self.kept[0].train(mode)
+        return super().train(mode)
+
+
+ADAPTERS: dict[str, tuple[Spec, set[str]]] = {
+    "holds the base": (gain(OwnsBase), {"adapter_holds_only_what_it_adds", "training_leaves_the_base"}),
+    "holds a copy of a weight": (gain(CopiesBase), {"adapter_holds_only_what_it_adds"}),
+    "merged is the adapter": (gain(KeepsGains), {"merged_equals_the_adapter"}),
+    "merged without what was added": (gain(LosesGains), {"merged_equals_the_adapter"}),
+    "merged spoils the base": (gain(MergesInPlace), {"merged_equals_the_adapter"}),
+    "changes the base's statistics": (gain(TrainsStatistics), {"training_leaves_the_base", "weights_come_back"}),
+}
+
+
 def with_fit(change: Any) -> type[Halves]:
     """``change(self, dr)`` runs before fitting; what it returns, if anything, takes the place of ``dr``."""
 
@@ -339,6 +392,13 @@ def with_tree(change: Any) -> type[Halves]:
         def tree(self, dr: NDArray[np.float32], half: NDArray[np.int32]) -> Hierarchy:
             tree: Hierarchy = change(super().tree(dr, half))
             return tree
+
+    return Mutant
+
+
+def with_notes(*notes: str) -> type[Halves]:
+    class Mutant(Halves):
+        notes_ = notes
 
     return Mutant
 
@@ -395,6 +455,7 @@ CLUSTERERS: dict[str, tuple[Spec, set[str]]] = {
     "bad name": (halves(name=""), {"spec_is_well_formed"}),
     "returns another object": (halves(Elsewhere), {"fit_gives_a_tree"}),
     "invalid tree": (halves(with_tree(_crooked)), TREE),
+    "notes are no lines": (halves(with_notes("one\ntwo")), {"fit_gives_a_tree"}),
     "leaf without samples": (halves(with_tree(_extra_leaf)), TREE),
     "sample left out": (halves(with_tree(_one_short)), TREE),
     "random": (halves(Shuffled), {"repeatable", "a_second_fit_forgets_the_first"}),
@@ -412,6 +473,7 @@ MUTANTS: dict[str, tuple[Spec, set[str]]] = {
         ("synthesizer", SYNTHESIZERS),
         ("extractor", EXTRACTORS),
         ("expert", EXPERTS),
+        ("adapter", ADAPTERS),
         ("clusterer", CLUSTERERS),
     )
     for name, mutant in table.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -65,16 +67,18 @@ class Probe(nn.Module):
     """Moments of a convolution."""
 
     dim: Any = 8
+    shift: Tensor
 
     def __init__(self, config: ProbeConfig) -> None:
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
         self.project = nn.Linear(16, config.width)
+        self.register_buffer("shift", torch.zeros(config.width))
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.features(images)
         dr: Tensor = self.project(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
-        return dr
+        return dr - self.shift
 
 
 class Matching(nn.Module):
@@ -89,9 +93,24 @@ class Matching(nn.Module):
         return nn.functional.cross_entropy(self.extractor(images) @ self.prompt.T, prompt)
 
 
+def start(extractor: Probe, config: ProbeConfig) -> None:
+    """What a file of weights would do."""
+    nn.init.constant_(extractor.project.bias, 0.5)
+
+
+def centre(extractor: Probe, batches: Iterable[Tensor]) -> None:
+    """DRs have the mean 0 afterwards."""
+    extractor.shift.add_(torch.cat([extractor(images) for images in batches]).mean(0))
+
+
+def coded(extractor: Probe, prompts: Prompts) -> Tensor:
+    return torch.eye(len(prompts.pairs), int(extractor.dim))
+
+
 def probe(build: Any = Probe, **fields: Any) -> ExtractorSpec[Any]:
     defaults = {"name": "probe", "summary": "moments", "config": ProbeConfig, "objective": Matching}
-    return ExtractorSpec(**{**defaults, "build": build, **fields})
+    given = {"pretrained": start, "files": lambda config: [], "calibrate": centre, "labelled": coded}
+    return ExtractorSpec(**{**defaults, **given, "build": build, **fields})
 
 
 EVEN = SizeRequirement(2, 2)
@@ -116,6 +135,37 @@ class Mender(nn.Module):
 def mender(build: Any = Mender, size: SizeRequirement = EVEN, **fields: Any) -> ExpertSpec[Any]:
     defaults = {"name": "mender", "summary": "two convolutions", "config": MenderConfig}
     return ExpertSpec(**{**defaults, "build": build, "size": size, **fields})
+
+
+class Gain(nn.Module):
+    """An adapter: a factor for every convolution of its base."""
+
+    def __init__(self, config: MenderConfig, base: nn.Module) -> None:
+        super().__init__()
+        self.kept: tuple[nn.Module, ...] = (base.eval().requires_grad_(False),)
+        layers = [name for name, layer in base.named_modules() if isinstance(layer, nn.Conv2d)]
+        self.names = [f"{name}.weight" for name in layers]
+        self.gains = nn.Parameter(torch.zeros(len(layers)))
+
+    def weights(self, base: nn.Module) -> dict[str, Tensor]:
+        return {name: base.get_parameter(name) * (1 + gain) for name, gain in zip(self.names, self.gains, strict=True)}
+
+    def forward(self, images: Tensor) -> Tensor:
+        (base,) = self.kept
+        restored: Tensor = torch.func.functional_call(base, self.weights(base), (images,))
+        return restored
+
+    def merged(self) -> nn.Module:
+        network = copy.deepcopy(self.kept[0])
+        with torch.no_grad():
+            for name, weight in self.weights(network).items():
+                network.get_parameter(name).copy_(weight)
+        return network
+
+
+def gain(over: Any = Gain, **fields: Any) -> ExpertSpec[Any]:
+    defaults = {"name": "gain", "summary": "louder convolutions", "config": MenderConfig}
+    return ExpertSpec(**{**defaults, "over": over, **fields})
 
 
 class HalvesConfig(Config):

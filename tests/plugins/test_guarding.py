@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from torch import nn
 
 from unirestorer.core import (
     Catalogue,
@@ -77,14 +78,26 @@ def test_what_is_printed_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("", "loud\n")
 
 
-def test_objective_and_training_side_are_guarded_too() -> None:
-    broken = partial(throw, ValueError("no"))
-    spec: Any = guarded("extractor", ExtractorSpec("mine", "", Config, broken, broken, broken), SOURCE)
-    with pytest.raises(PluginError, match=r"extractor 'mine' of acme-dist 1\.2: objective: ValueError: no; "):
-        spec.objective(object(), Prompts((), ()))
-    with pytest.raises(PluginError, match="training_side: ValueError: no; "):
-        spec.training_side(Config())
-    assert guarded("extractor", ExtractorSpec("mine", "", Config, broken), SOURCE).objective is None  # type: ignore[union-attr]
+OPTIONAL: list[tuple[str, Any, str]] = [
+    ("extractor", ExtractorSpec, field)
+    for field in ("objective", "training_side", "pretrained", "files", "calibrate", "labelled")
+] + [("expert", ExpertSpec, field) for field in ("revive", "over", "recognise")]
+
+
+@pytest.mark.parametrize(("kind", "make", "field"), OPTIONAL)
+def test_every_other_function_of_a_spec_is_guarded_too(kind: str, make: Any, field: str) -> None:
+    spec = guarded(kind, make("mine", "", Config, print, **{field: partial(throw, ValueError("no"))}), SOURCE)
+    with pytest.raises(PluginError, match=rf"{kind} 'mine' of acme-dist 1\.2: {field}: ValueError: no; "):
+        getattr(spec, field)(Config(), Prompts((), ()))
+    assert getattr(guarded(kind, make("mine", "", Config, print), SOURCE), field) is None
+
+
+def test_what_revive_and_over_make_must_be_a_network() -> None:
+    for field in ("revive", "over"):
+        made: Any = {field: lambda config, given: None}
+        spec: Any = guarded("expert", ExpertSpec("mine", "", Config, **made), SOURCE)
+        with pytest.raises(PluginError, match=f"{field}: returned NoneType, which has no forward, state_dict"):
+            getattr(spec, field)(Config(), None)
 
 
 def test_a_working_build_gives_what_the_plugin_made() -> None:
@@ -95,7 +108,9 @@ def test_a_working_build_gives_what_the_plugin_made() -> None:
 
 
 def test_builtins_are_not_wrapped() -> None:
-    assert load_catalogue().expert("resunet").build.__module__ == "unirestorer.plugins.experts"
+    build = load_catalogue().expert("resunet").build
+    assert build is not None
+    assert build.__module__ == "unirestorer.plugins.experts"
 
 
 def test_what_a_network_raises_when_it_is_used_is_one_line_too() -> None:
@@ -125,10 +140,36 @@ def test_what_other_things_raise_when_they_are_used_is_one_line_too(kind: str, m
 
     build: Any = lambda config: Broken()  # noqa: E731
     spec: Any = (SynthesizerSpec if kind == "degradation" else ClustererSpec)("mine", "", Config, build)
-    made: Any = guarded(kind, spec, SOURCE).build(Config())
+    watched: Any = guarded(kind, spec, SOURCE)
+    made: Any = watched.build(Config())
     with pytest.raises(PluginError, match=f"{kind} 'mine' of acme-dist 1.2: {method}: KeyError: 'beta'; upgrade"):
         getattr(made, method)(1)
     assert made.made_by == "acme"
+
+
+def test_an_adapter_is_watched_where_it_is_merged_too() -> None:
+    class Broken(nn.Module):
+        def merged(self) -> None:
+            throw(KeyError("rank"))
+
+    def over(make: Any) -> Any:
+        spec = guarded("expert", ExpertSpec("mine", "", Config, over=make), SOURCE)
+        assert isinstance(spec, ExpertSpec)
+        assert spec.over is not None
+        return spec.over(Config(), nn.Identity())
+
+    with pytest.raises(PluginError, match=r"expert 'mine' of acme-dist 1\.2: merged: KeyError: 'rank'"):
+        over(lambda config, base: Broken()).merged()
+    with pytest.raises(PluginError, match="over: returned Identity, which has no merged"):
+        over(lambda config, base: base)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_flag_of_a_spec_stays_a_flag(labelled: bool) -> None:
+    spec = ClustererSpec("mine", "", Config, lambda config: None, labelled=labelled)
+    watched = guarded("clusterer", spec, SOURCE)
+    assert isinstance(watched, ClustererSpec)
+    assert watched.labelled is labelled
 
 
 def test_the_catalogue_says_where_a_thing_comes_from() -> None:

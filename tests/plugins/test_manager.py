@@ -51,6 +51,14 @@ BROKEN = {
     "bad summary": (HOOK + "return [ExpertSpec('x', 3, Empty, print)]", "summary of 'x' is 3, wanted a string"),
     "bad config": (HOOK + "return [ExpertSpec('x', 'y', dict, print)]", "config of 'x' is <class 'dict'>"),
     "bad build": (HOOK + "return [ExpertSpec('x', 'y', Empty, 7)]", "build of 'x' is 7, wanted a function"),
+    "no build": (
+        HOOK + "return [ExpertSpec('x', 'y', Empty)]",
+        "'x' has no function, wanted one of build, revive, over",
+    ),
+    "two builds": (
+        HOOK + "return [ExpertSpec('x', 'y', Empty, max, over=max)]",
+        "'x' has build and over, wanted one of",
+    ),
     "bad size": (HOOK + "return [ExpertSpec('x', 'y', Empty, print, 16)]", "size of 'x' is 16, wanted a SizeReq"),
     "bad objective": (
         "@hookimpl\ndef register_extractors(): return [ExtractorSpec('x', 'y', Empty, print, 'contrast')]",
