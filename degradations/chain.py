@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 from pydantic import ValidationError
@@ -23,6 +23,9 @@ from unirestorer.core.errors import ConfigError, UnknownNameError
 
 from .items import per_item, pick
 
+Wording = Literal["full", "names", "severity"]
+HEAVIEST = ("large", "heavy", "thick")
+"""Names of the heaviest degree of the built-in degradations."""
 PAPER_ORDER = ("lowlight", "blur", "noise", "rain", "snow", "haze", "jpeg")
 
 Specs = Mapping[str, SynthesizerSpec[Any]]
@@ -40,12 +43,14 @@ class Link:
 class Chain:
     """Applies ``links`` in order; item i passes through link j only where its gate is open.
 
-    ``gate`` is the probability of each link, one for all or one each. Raises ``ConfigError`` for an empty chain or bad
-    probabilities. Two links of one name are told apart as ``noise`` and ``noise#2``.
+    ``gate`` is the probability of each link, one for all or one each. ``wording``: what ``degree`` says. Raises
+    ``ConfigError`` for an empty chain or bad probabilities. Two links of one name are told apart as ``noise`` and
+    ``noise#2``.
     """
 
-    def __init__(self, links: Sequence[Link], gate: float | Sequence[float] = 1.0) -> None:
+    def __init__(self, links: Sequence[Link], gate: float | Sequence[float] = 1.0, wording: Wording = "full") -> None:
         self.links = tuple(links)
+        self.wording = wording
         self.gate = (float(gate),) * len(links) if isinstance(gate, (int, float)) else tuple(gate)
         if not links:
             raise ConfigError("a chain needs at least one degradation, got none")
@@ -71,20 +76,30 @@ class Chain:
         return images
 
     def degree(self, params: Params) -> list[str]:
-        """The open links' names and degrees, for example "noise small + rain large"; "none" where all are closed."""
+        """What is open, in the chain's wording, "none" where all gates are closed.
+
+        ``full``: "noise small + rain large". ``names``: "noise + rain". ``severity``: "heavy" where at least half of
+        the open links are of their heaviest degree, else "light"; for mixtures with too many degrees to tell apart.
+        """
         degrees = [
             link.synthesizer.degree(own_params(params, label))
             for label, link in zip(self.labels, self.links, strict=True)
         ]
-        return [
-            " + ".join(
-                f"{link.name} {degree[item]}"
+        found = []
+        for item, gates in enumerate(params["gates"].tolist()):
+            opened = [
+                (link.name, degree[item])
                 for link, degree, is_open in zip(self.links, degrees, gates, strict=True)
                 if is_open
-            )
-            or "none"
-            for item, gates in enumerate(params["gates"].tolist())
-        ]
+            ]
+            found.append(_worded(opened, self.wording) if opened else "none")
+        return found
+
+
+def _worded(opened: Sequence[tuple[str, str]], wording: Wording) -> str:
+    if wording == "severity":
+        return "heavy" if 2 * sum(degree in HEAVIEST for _, degree in opened) >= len(opened) else "light"
+    return " + ".join(name if wording == "names" else f"{name} {degree}" for name, degree in opened)
 
 
 def _labels(names: Sequence[str]) -> tuple[str, ...]:
@@ -102,7 +117,13 @@ def own_params(params: Params, label: str) -> Params:
     return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
 
 
-def parse_chain(text: str, specs: Specs, preset: Preset = "in", gate: float | Sequence[float] = 1.0) -> Chain:
+def parse_chain(
+    text: str,
+    specs: Specs,
+    preset: Preset = "in",
+    gate: float | Sequence[float] = 1.0,
+    wording: Wording = "full",
+) -> Chain:
     """The chain that ``text`` describes (see the module's text), built from ``preset`` with the given values replaced.
 
     Raises ``ConfigError`` with every problem of every link at once, each line naming the item.
@@ -117,7 +138,7 @@ def parse_chain(text: str, specs: Specs, preset: Preset = "in", gate: float | Se
             problems.extend(error.problems)
     if problems:
         raise ConfigError(problems)
-    return Chain(links, gate)
+    return Chain(links, gate, wording)
 
 
 def _link(item: str, specs: Specs, preset: Preset, where: str) -> Link:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from unirestorer.core.contracts import Config
+from unirestorer.core.contracts import Config, Preset
 
 Pair = tuple[float, float]
 IntPair = tuple[int, int]
@@ -144,6 +144,27 @@ class MixedConfig(Config):
     """Several degradations in order; see ``chain.py`` for the text, for example ``"haze,jpeg:quality=75..95"``."""
 
     links: str = Field(default="lowlight,noise", min_length=1, description="as in `unirestorer degrade --chain`")
+    gate: float = Field(default=1.0, ge=0, le=1, description="probability of each link, independently")
+    wording: Literal["full", "names", "severity"] = Field(default="full", description="what the degree name says")
+
+
+class MixtureConfig(Config):
+    """One of the paper's named mixtures; its links take the ranges of ``preset``."""
+
+    preset: Preset = "in"
+
+
+MIXTURES: dict[str, str] = {
+    "h-r": "rain,haze",
+    "h-n": "noise,haze",
+    "h-n-r": "noise,rain,haze",
+    "ll-h-n-r": "lowlight,noise,rain,haze",
+    "ll-h-n-s": "lowlight,noise,snow,haze",
+    "ll-h-n-b-r": "lowlight,blur,noise,rain,haze",
+    "ll-h-n-b-s": "lowlight,blur,noise,snow,haze",
+}
+"""The seven mixtures of the paper's Table 2 (H haze, R rain, N noise, LL low light, S snow, B blur) as chains, in the
+order of supplement A. Every link is on: that named settings are deterministic is an inference."""
 
 
 PRESETS_OUT: dict[str, Config] = {
@@ -158,5 +179,6 @@ PRESETS_OUT: dict[str, Config] = {
     "tone": ToneConfig(),
     "shake": ShakeConfig(length=(20.0, 30.0)),
     "mixed": MixedConfig(),
+    **{name: MixtureConfig(preset="out") for name in MIXTURES},
 }
 """Out-of-distribution configurations by name; the classes' defaults are the in-distribution ones."""

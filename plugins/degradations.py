@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
@@ -47,13 +48,20 @@ def _builder(module: str, name: str) -> Callable[[Any], Synthesizer]:
 
 @hookimpl
 def register_synthesizers() -> list[SynthesizerSpec[Any]]:
-    """The seven degradations of the paper, ``clean``, and our own, each with in- and out-of-distribution presets."""
+    """The seven degradations of the paper and its seven named mixtures, ``clean``, and our own; presets in and out."""
     mixed = "several degradations in order, as in `unirestorer degrade --chain`"
-    return [*_single(), _spec("mixed", mixed, configs.MixedConfig, _mixed)]
+    return [*_single(), _spec("mixed", mixed, configs.MixedConfig, _mixed), *_mixtures()]
 
 
 def _single() -> list[SynthesizerSpec[Any]]:
     return [_spec(name, summary, model, _builder(name, kind)) for name, kind, model, summary in _BUILTIN]
+
+
+def _mixtures() -> list[SynthesizerSpec[Any]]:
+    return [
+        _spec(name, f"the paper's mixture {name.upper()}: {links}", configs.MixtureConfig, partial(_mixture, links))
+        for name, links in configs.MIXTURES.items()
+    ]
 
 
 def _spec(name: str, summary: str, model: type[Config], build: Callable[[Any], Synthesizer]) -> SynthesizerSpec[Any]:
@@ -65,4 +73,14 @@ def _spec(name: str, summary: str, model: type[Config], build: Callable[[Any], S
 def _mixed(config: configs.MixedConfig) -> Synthesizer:
     from unirestorer.degradations.chain import parse_chain
 
-    return parse_chain(config.links, {spec.name: spec for spec in _single()})
+    return parse_chain(config.links, _singles(), gate=config.gate, wording=config.wording)
+
+
+def _mixture(links: str, config: configs.MixtureConfig) -> Synthesizer:
+    from unirestorer.degradations.chain import parse_chain
+
+    return parse_chain(links, _singles(), config.preset, wording="severity")
+
+
+def _singles() -> dict[str, SynthesizerSpec[Any]]:
+    return {spec.name: spec for spec in _single()}

@@ -9,6 +9,7 @@ import torch
 
 from unirestorer.core.errors import ConfigError
 from unirestorer.degradations.chain import PAPER_ORDER, Chain, Link, own_params, parse_chain
+from unirestorer.degradations.configs import MIXTURES
 
 from .helpers import SPECS, build, generator, images, rows
 
@@ -80,7 +81,7 @@ def test_values_and_ranges_replace_those_of_the_preset(tmp_path: Path) -> None:
 def test_every_problem_of_a_malformed_chain_is_reported_at_once_with_its_place() -> None:
     problems = _problems("noise:sigma=loud,,gaze,blur:radius=3:size=4:sigma=9..2:x")
     assert problems[0] == "chain item 1 'noise:sigma=loud': sigma: want a whole number or a range low..high, got 'loud'"
-    assert problems[1].startswith("chain item 2 '': no degradation named; known: blur, clean, haze")
+    assert problems[1].startswith("chain item 2 '': no degradation named; known: blur, clean, h-n")
     assert problems[2].startswith("chain item 3 'gaze': unknown degradation 'gaze'; did you mean 'haze'?")
     assert "unknown field 'radius' of blur; known: size, sigma, anisotropic" in problems[3]
     assert "want field=value, got 'x'" in problems[4]
@@ -108,3 +109,28 @@ def test_gates_that_are_no_probabilities_are_refused(gate: float | tuple[float, 
 def test_an_empty_chain_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least one degradation"):
         Chain([])
+
+
+def test_a_degree_name_can_be_names_alone_or_how_bad_it_is_in_all() -> None:
+    text, gates = "noise:sigma=40,haze:beta=1,rain:strength=10", [[True, True, False], [True, False, True], [False] * 3]
+    said = {}
+    for wording in ("full", "names", "severity"):
+        chain = parse_chain(text, SPECS, wording=wording)
+        said[wording] = chain.degree({**chain.sample(3, generator()), "gates": torch.tensor(gates)})
+    assert said["full"] == ["noise large + haze normal", "noise large + rain small", "none"]
+    assert said["names"] == ["noise + haze", "noise + rain", "none"]
+    assert said["severity"] == ["heavy", "heavy", "none"]
+    mild = parse_chain("noise:sigma=16,haze:beta=2,rain:strength=10", SPECS, wording="severity")
+    assert mild.degree(mild.sample(1, generator())) == ["light"]
+
+
+@pytest.mark.parametrize(("name", "links"), MIXTURES.items())
+def test_a_named_mixture_is_its_chain_in_the_order_of_the_paper(name: str, links: str) -> None:
+    names = links.split(",")
+    assert names == sorted(names, key=PAPER_ORDER.index)
+    letters = {"haze": "h", "rain": "r", "noise": "n", "lowlight": "ll", "snow": "s", "blur": "b"}
+    assert set(name.split("-")) == {letters[link] for link in names}
+    mixture, chain = build(name, "out"), parse_chain(links, SPECS, "out")
+    params = mixture.sample(2, generator())
+    assert torch.equal(mixture.apply(images(2), params), chain.apply(images(2), chain.sample(2, generator())))
+    assert set(mixture.degree(params)) <= {"light", "heavy"}

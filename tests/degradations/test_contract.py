@@ -12,12 +12,15 @@ from pydantic import ValidationError
 
 from unirestorer.core.contracts import Preset
 from unirestorer.core.errors import ShapeError
+from unirestorer.degradations.configs import MIXTURES
 
 from .helpers import NAMES, SPECS, build, generator, images
 
 
-def test_the_seven_degradations_of_the_paper_and_clean_are_registered() -> None:
-    assert NAMES == ["blur", "clean", "haze", "jpeg", "lowlight", "mixed", "noise", "rain", "shake", "snow", "tone"]
+def test_the_degradations_and_mixtures_of_the_paper_and_our_own_are_registered() -> None:
+    single = {"blur", "haze", "jpeg", "lowlight", "noise", "rain", "snow"}
+    assert set(NAMES) == single | {"clean", "mixed", "shake", "tone"} | set(MIXTURES)
+    assert len(MIXTURES) == 7
 
 
 def test_listing_the_degradations_does_not_import_torch() -> None:
