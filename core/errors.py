@@ -43,8 +43,16 @@ class ImageError(UniRestorerError, OSError):
     """A file cannot be read as an image, or a result cannot be written."""
 
 
+class DataError(UniRestorerError, OSError):
+    """Files of a data set are missing, do not pair, or are not what they were."""
+
+
 class RegistryError(UniRestorerError, OSError):
     """A registry is missing, damaged, locked, read-only, or of an unknown version."""
+
+
+class WeightsError(UniRestorerError, OSError):
+    """A file of weights cannot be read, or is not safe to read."""
 
 
 class MemoryLimitError(UniRestorerError, MemoryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -49,3 +50,12 @@ def copy_bytes(source: Path, target: Path) -> None:
         raise ImageError(f"{source}: cannot be read: {error.strerror or error}; check its permissions") from error
     with atomic(target) as file:
         file.write(data)
+
+
+def digest(path: Path) -> str:
+    """sha256 of the file ``path``, in hex; raises ``ImageError``."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}; check its permissions") from error

@@ -97,6 +97,15 @@ def load(path: str | Path) -> Picture:
         return from_pil(image, path)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """(height, width) of the upright picture in ``path``, from its header; raises ``ImageError`` as ``load`` does."""
+    _check_file(path)
+    with _decoding(path), Image.open(path, formats=_FORMATS) as image:
+        _check_kind(image, path)
+        lying = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return (image.width, image.height) if lying else (image.height, image.width)
+
+
 def from_pil(image: Image.Image, path: Path | None = None) -> Picture:
     """A Pillow image as a ``Picture``: upright, RGB; raises ``ImageError`` as ``load`` does."""
     where = path or Path("image")

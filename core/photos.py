@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import ConfigError, ImageError
+from .files import digest
 from .images import find_images, load
 
 TRAIN, CALIBRATION, HELDOUT = 0, 1, 2
@@ -37,20 +37,25 @@ def load_photos(folder: Path, crop: int) -> Photos:
     for path, relative in find_images([folder]):
         picture = load(path)
         names.append(relative.as_posix())
-        hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
-        pixels.append(_at_least(picture.pixels, crop))
+        hashes.append(digest(path))
+        pixels.append(at_least(picture.pixels, crop))
     if len(names) < 4:
         raise ImageError(f"{folder}: got {len(names)} photos, wanted at least 4 clean photos to train on")
     return Photos(tuple(names), tuple(hashes), tuple(pixels))
 
 
-def _at_least(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    scale = side / min(height, width)
-    if scale <= 1:
+def at_least(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The picture (H, W, 3), enlarged where it is shorter than ``side`` pixels, keeping its proportions."""
+    height, width = enlarged(pixels.shape[0], pixels.shape[1], side)
+    if (height, width) == pixels.shape[:2]:
         return pixels
-    size = (max(side, round(width * scale)), max(side, round(height * scale)))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def enlarged(height: int, width: int, side: int) -> tuple[int, int]:
+    """The size that ``at_least`` makes of a picture."""
+    scale = side / min(height, width)
+    return (height, width) if scale <= 1 else (max(side, round(height * scale)), max(side, round(width * scale)))
 
 
 def split_photos(count: int, calibration: float, heldout: float, seed: int) -> NDArray[np.int32]:

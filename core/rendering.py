@@ -1,8 +1,11 @@
-"""Recorded samples to pixels."""
+"""Recorded samples to pixels: of damaged crops, and of their truths."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +15,92 @@ from torch import Tensor
 
 from .catalogue import Catalogue
 from .contracts import Params, Synthesizer
+from .datasets import Side
+from .pairs import Given
 from .photos import Photos
 from .samples import SampleSet, build_synthesizer
 
 RENDER_BATCH = 8
 
 
-def render(samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Path) -> NDArray[np.uint8]:
+def render(
+    samples: SampleSet, photos: Photos, catalogue: Catalogue, target: Path, given: Given | None = None
+) -> NDArray[np.uint8]:
     """The damaged crops (N, 3, side, side) uint8, mapped from the file ``target``, which is made once."""
-    shape = (len(samples), 3, samples.side, samples.side)
+
+    def fill(pixels: NDArray[np.uint8]) -> None:
+        for number, (name, config) in enumerate(samples.synthesizers):
+            _render_one(samples, photos, build_synthesizer(catalogue, name, config), number, pixels)
+        if samples.sources:
+            rows = samples.given
+            for place, crop in _given_crops(samples, given or Given(), "lq"):
+                pixels[rows[place]] = crop
+
+    return _mapped(target, len(samples), samples.side, fill)
+
+
+@dataclass(frozen=True)
+class Truths:
+    """The truth of every sample: crops of clean photos in memory, and of given pairs, mapped from a file."""
+
+    samples: SampleSet
+    photos: Photos
+    pixels: NDArray[np.uint8] | None = None
+
+    @cached_property
+    def _place(self) -> NDArray[np.intp]:
+        return np.cumsum(self.samples.synthesizer >= len(self.samples.synthesizers)) - 1
+
+    def crop(self, row: int, corner: tuple[int, int], side: int) -> NDArray[np.uint8]:
+        """Truth (side, side, 3) of the part of sample ``row`` whose top left is at ``corner`` (y, x) of it."""
+        samples, (y, x) = self.samples, corner
+        if samples.synthesizer[row] < len(samples.synthesizers):
+            return self.photos.crop(samples.image[row], samples.crop[row] + (y, x), side)
+        assert self.pixels is not None
+        return self.pixels[self._place[row], :, y : y + side, x : x + side].transpose(1, 2, 0)
+
+
+def truths(samples: SampleSet, photos: Photos, given: Given, target: Path) -> Truths:
+    """The truths of ``samples``; those of given pairs are copied once to the file ``target``, to keep memory small."""
+    count = len(samples.given)
+    if not count:
+        return Truths(samples, photos)
+
+    def fill(pixels: NDArray[np.uint8]) -> None:
+        for place, crop in _given_crops(samples, given, "gt"):
+            pixels[place] = crop
+
+    return Truths(samples, photos, _mapped(target, count, samples.side, fill))
+
+
+def _mapped(target: Path, count: int, side: int, fill: Callable[[NDArray[np.uint8]], None]) -> NDArray[np.uint8]:
+    """Pixels (count, 3, side, side) uint8 of the file ``target``; ``fill`` makes them where it is not there yet."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(".tmp")
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        for number, (name, config) in enumerate(samples.synthesizers):
-            _render_one(samples, photos, build_synthesizer(catalogue, name, config), number, pixels)
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, 3, side, side))
+        fill(pixels)
         pixels.flush()
         os.replace(temporary, target)
     loaded: NDArray[np.uint8] = np.load(target, mmap_mode="r")
     return loaded
+
+
+def _given_crops(samples: SampleSet, given: Given, which: Side) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Place among the given samples, and crop (3, side, side), of every one of them; each pair is decoded once."""
+    rows, side = samples.given, samples.side
+    assert samples.pair is not None
+    sources = [given.find(kind, config) for kind, config in samples.sources]
+    last, picture = -1, np.zeros((0, 0, 3), dtype=np.uint8)
+    for place in np.argsort(samples.pair[rows], kind="stable"):
+        row = rows[place]
+        pair, image = samples.pairs[samples.pair[row]], samples.image[row]
+        if samples.pair[row] != last:
+            last, source = samples.pair[row], sources[samples.synthesizer[row] - len(samples.synthesizers)]
+            names, hashes = (pair[0], samples.images[image]), (pair[1], samples.hashes[image])
+            picture = source.pixels(names, hashes, which, side)
+        y, x = samples.crop[row]
+        yield int(place), picture[y : y + side, x : x + side].transpose(2, 0, 1)
 
 
 def _render_one(

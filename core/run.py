@@ -1,9 +1,9 @@
-"""What every stage of the pipeline gets: the recipe, the store, the photos, and how to commit."""
+"""What every stage of the pipeline gets: the recipe, the store, photos and pairs, and how to commit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from .catalogue import Catalogue
 from .contracts import Record, RecordKey, Store
+from .pairs import Given
 from .photos import Photos
-from .recipe import Recipe, fingerprint
-from .rendering import render
+from .recipe import ExtractorRecipe, Recipe, fingerprint
+from .rendering import Truths, render, truths
 from .samples import SampleSet
 from .training.loop import Progress
 
@@ -32,20 +33,26 @@ def _silent(task: str, done: int, total: int, note: str) -> None:
     """The default watcher."""
 
 
+def data_stamp(photos: Photos, given: Given) -> str:
+    """Fingerprint of the photos and, where there are any, of the given pairs."""
+    return fingerprint(photos.hashes, given.stamp) if given.sources else fingerprint(photos.hashes)
+
+
 @dataclass(frozen=True)
-class Run:
-    """What every stage gets.
+class ExtractorRun:
+    """What the stages up to the DRs get.
 
     ``work``: scratch folder for rendered pixels and checkpoints, removed at the end. ``reports``: plots and tables.
     """
 
-    recipe: Recipe
+    recipe: ExtractorRecipe
     store: Store
     catalogue: Catalogue
     photos: Photos
     work: Path
     reports: Path
     watch: Watcher = _silent
+    given: Given = field(default_factory=Given)
 
     @property
     def name(self) -> str:
@@ -54,8 +61,8 @@ class Run:
 
     @cached_property
     def data_stamp(self) -> str:
-        """Fingerprint of the photos."""
-        return fingerprint(self.photos.hashes)
+        """Fingerprint of photos and pairs."""
+        return data_stamp(self.photos, self.given)
 
     def samples(self) -> SampleSet:
         """The recorded samples."""
@@ -63,8 +70,12 @@ class Run:
 
     def pixels(self, samples: SampleSet) -> NDArray[np.uint8]:
         """Rendered samples (N, 3, side, side) uint8, mapped from a file."""
-        stamp = self.store.attributes("stages", f"{self.name}.synthesize")["fingerprint"]
-        return render(samples, self.photos, self.catalogue, self.work / f"pixels-{stamp[:16]}.npy")
+        target = self.work / f"pixels-{self.stamp('synthesize')[:16]}.npy"
+        return render(samples, self.photos, self.catalogue, target, self.given)
+
+    def truths(self, samples: SampleSet) -> Truths:
+        """What the samples would be undamaged."""
+        return truths(samples, self.photos, self.given, self.work / f"truths-{self.stamp('synthesize')[:16]}.npy")
 
     def stamp(self, stage: str) -> str:
         """Recorded fingerprint of a finished stage; empty when it is not finished."""
@@ -98,5 +109,13 @@ class Run:
         self.store.write(everything, message=f"{self.name}: {summary}", author=stage)
 
 
+@dataclass(frozen=True)
+class Run(ExtractorRun):
+    """What every stage gets: a run of a whole recipe."""
+
+    recipe: Recipe
+
+
+ExtractorStage = Callable[[ExtractorRun, str], None]
 Stage = Callable[[Run, str], None]
 """Does the work of a stage and commits it under the given fingerprint."""

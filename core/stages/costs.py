@@ -15,14 +15,14 @@ from ..catalogue import Catalogue
 from ..contracts import Record
 from ..errors import RegistryError
 from ..models import load_expert, load_extractor, load_hierarchy
-from ..photos import CALIBRATION, HELDOUT, TRAIN, Photos, split_photos
+from ..photos import CALIBRATION, HELDOUT, TRAIN, Photos
 from ..recipe import Recipe
-from ..rendering import render
+from ..rendering import Truths, render
 from ..run import Run
 from ..samples import SampleSet, draw
 from ..training.batches import centre_pairs
 from .extractor import represent
-from .synthesize import resolve
+from .synthesize import resolve, split_of
 
 BATCH = 16
 
@@ -77,16 +77,17 @@ def trials_of(
     pixels: NDArray[np.uint8],
     rows: NDArray[np.integer],
     *,
-    photos: Photos,
+    truths: Truths,
     catalogue: Catalogue,
     extractor: nn.Module,
     patch: int,
     recorded: bool = False,
 ) -> Trials:
     """``samples`` of numbers ``rows`` with centre patches of ``pixels``; ``recorded``: they are those of the DR set."""
-    damaged, clean = centre_pairs(samples, pixels, photos, rows, patch)
+    damaged, clean = centre_pairs(samples, pixels, truths, rows, patch)
     kind = np.array(samples.prompts.types)[samples.type_labels[rows]]
-    undamaged = np.array([catalogue.synthesizer(str(name)).undamaged for name in kind])
+    harmless = [name for name, spec in catalogue.synthesizers.items() if spec.undamaged]
+    undamaged = np.isin(kind, harmless)
     clean[undamaged] = damaged[undamaged]
     dr = represent(extractor, pixels, rows) if samples.dr is None else samples.dr[rows]
     sample = rows.astype(np.int32) if recorded else np.full(len(rows), -1, dtype=np.int32)
@@ -113,7 +114,7 @@ def draw_extra(
 ) -> tuple[SampleSet, NDArray[np.intp]]:
     """``count`` samples as extra ``number`` of the recipe says, and which of them are not of held-out photos."""
     plan, choice = recipe.synthesize, recipe.costs.extra[number]
-    split = split_photos(len(photos.names), plan.calibration, plan.heldout, recipe.seed)
+    split = split_of(photos, recipe)
     choices = [(choice.degradation, resolve(catalogue, choice.degradation, choice), 1.0)]
     drawn = draw(catalogue, choices, photos, split, count, plan.crop, recipe.seed + 100 + number)
     return drawn, np.flatnonzero(drawn.split != HELDOUT)
@@ -124,7 +125,7 @@ def _recorded(run: Run, extractor: nn.Module) -> Trials:
     if samples.dr is None:
         raise RegistryError(f"dr_sets/{run.name}: has no DRs yet; run the extract stage first")
     rows = recorded_rows(samples, section.samples, run.recipe.seed)
-    return _tried(run, extractor, samples, run.pixels(samples), rows, recorded=True)
+    return _tried(run, extractor, samples, run.pixels(samples), run.truths(samples), rows, recorded=True)
 
 
 def _extra(run: Run, stamp: str, extractor: nn.Module) -> Iterator[Trials]:
@@ -132,7 +133,7 @@ def _extra(run: Run, stamp: str, extractor: nn.Module) -> Iterator[Trials]:
     for number, choice in enumerate(run.recipe.costs.extra):
         drawn, rows = draw_extra(run.catalogue, run.photos, run.recipe, number, choice.samples)
         pixels = render(drawn, run.photos, run.catalogue, run.work / f"extra-{stamp[:16]}-{number}.npy")
-        yield _tried(run, extractor, drawn, pixels, rows)
+        yield _tried(run, extractor, drawn, pixels, Truths(drawn, run.photos), rows)
 
 
 def _tried(
@@ -140,6 +141,7 @@ def _tried(
     extractor: nn.Module,
     samples: SampleSet,
     pixels: NDArray[np.uint8],
+    truths: Truths,
     rows: NDArray[np.integer],
     *,
     recorded: bool = False,
@@ -148,7 +150,7 @@ def _tried(
         samples,
         pixels,
         rows,
-        photos=run.photos,
+        truths=truths,
         catalogue=run.catalogue,
         extractor=extractor,
         patch=run.recipe.costs.patch,

@@ -44,9 +44,9 @@ def auto(mixture: Mixture) -> Restore:
 
 def _cases(run: Run) -> Iterator[Case]:
     samples = run.samples()
-    pixels = run.pixels(samples)
+    pixels, truths = run.pixels(samples), run.truths(samples)
     for row in samples.rows(HELDOUT):
         kind, degree = samples.prompts.pairs[samples.prompt[row]]
-        clean = run.photos.crop(samples.image[row], samples.crop[row], samples.side)
+        clean = truths.crop(int(row), (0, 0), samples.side)
         group = kind if degree == "none" else f"{kind} {degree}"
         yield Case(group, kind, np.ascontiguousarray(pixels[row].transpose(1, 2, 0)), clean)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..photos import Photos
+from ..contracts import ObjectiveInput
+from ..rendering import Truths
 from ..samples import SampleSet
 
 
@@ -18,14 +21,14 @@ class PatchPairs:
         self,
         samples: SampleSet,
         pixels: NDArray[np.uint8],
-        photos: Photos,
+        truths: Truths,
         members: NDArray[np.integer],
         *,
         patch: int,
         batch: int,
         seed: int,
     ) -> None:
-        self.samples, self.pixels, self.photos, self.members = samples, pixels, photos, members
+        self.samples, self.pixels, self.truths, self.members = samples, pixels, truths, members
         self.patch, self.batch, self.seed = min(patch, samples.side), batch, seed
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor]:
@@ -36,39 +39,54 @@ class PatchPairs:
             y, x = rng.integers(self.samples.side - self.patch + 1, size=2)
             turn, flip = int(rng.integers(4)), bool(rng.integers(2))
             crop = self.pixels[row, :, y : y + self.patch, x : x + self.patch]
-            corner = self.samples.crop[row] + (y, x)
-            truth = self.photos.crop(self.samples.image[row], corner, self.patch).transpose(2, 0, 1)
+            truth = self.truths.crop(int(row), (int(y), int(x)), self.patch).transpose(2, 0, 1)
             damaged.append(dihedral(crop, turn, flip))
             clean.append(dihedral(truth, turn, flip))
         return _batch(damaged), _batch(clean)
 
 
 class LabelledCrops:
-    """Batch number -> (damaged (B, 3, side, side), prompt (B,) int64): what an extractor is trained on."""
+    """Batch number -> what an extractor is trained on: what ``inputs`` names, in that order.
+
+    Random crops of the samples and the same of their truth, both (B, 3, side, side) float32 in [0, 1], flipped and
+    turned alike; prompts and photos (B,) int64. ``truths`` are needed for ``clean`` alone.
+    """
 
     def __init__(
         self,
         samples: SampleSet,
         pixels: NDArray[np.uint8],
+        truths: Truths | None,
         members: NDArray[np.integer],
         *,
         side: int,
         batch: int,
         seed: int,
+        inputs: Sequence[ObjectiveInput],
     ) -> None:
-        self.samples, self.pixels, self.members = samples, pixels, members
-        self.side, self.batch, self.seed = min(side, samples.side), batch, seed
+        self.samples, self.pixels, self.truths, self.members = samples, pixels, truths, members
+        self.side, self.batch, self.seed, self.inputs = min(side, samples.side), batch, seed, inputs
 
-    def __call__(self, number: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, number: int) -> tuple[Tensor, ...]:
         """The batch ``number``."""
         rng = np.random.default_rng((self.seed, number))
         rows = rng.choice(self.members, self.batch)
-        crops = []
+        crops, truths = [], []
         for row in rows:
             y, x = rng.integers(self.samples.side - self.side + 1, size=2)
+            turn, flip = int(rng.integers(4)), bool(rng.integers(2))
             crop = self.pixels[row, :, y : y + self.side, x : x + self.side]
-            crops.append(dihedral(crop, int(rng.integers(4)), bool(rng.integers(2))))
-        return _batch(crops), torch.from_numpy(self.samples.prompt[rows].astype(np.int64))
+            crops.append(dihedral(crop, turn, flip))
+            if self.truths is not None:
+                truth = self.truths.crop(int(row), (int(y), int(x)), self.side).transpose(2, 0, 1)
+                truths.append(dihedral(truth, turn, flip))
+        make: dict[ObjectiveInput, Callable[[], Tensor]] = {
+            "images": lambda: _batch(crops),
+            "prompt": lambda: torch.from_numpy(self.samples.prompt[rows].astype(np.int64)),
+            "photo": lambda: torch.from_numpy(self.samples.image[rows].astype(np.int64)),
+            "clean": lambda: _batch(truths),
+        }
+        return tuple(make[name]() for name in self.inputs)
 
 
 def dihedral(image: NDArray[np.uint8], turn: int, flip: bool) -> NDArray[np.uint8]:
@@ -83,11 +101,11 @@ def _batch(crops: list[NDArray[np.uint8]]) -> Tensor:
 
 
 def centre_pairs(
-    samples: SampleSet, pixels: NDArray[np.uint8], photos: Photos, rows: NDArray[np.integer], patch: int
+    samples: SampleSet, pixels: NDArray[np.uint8], truths: Truths, rows: NDArray[np.integer], patch: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(damaged, clean) centre patches (n, 3, patch, patch) uint8 of the samples ``rows``."""
     patch = min(patch, samples.side)
     start = (samples.side - patch) // 2
     damaged = np.ascontiguousarray(pixels[rows, :, start : start + patch, start : start + patch])
-    crops = [photos.crop(samples.image[i], samples.crop[i] + start, patch).transpose(2, 0, 1) for i in rows]
+    crops = [truths.crop(int(row), (start, start), patch).transpose(2, 0, 1) for row in rows]
     return damaged, np.stack(crops)
