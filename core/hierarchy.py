@@ -15,6 +15,8 @@ from .errors import ShapeError
 SPREAD = 0.2
 """Squared distance over which a leaf loses a factor e of probability; leaves of two types are about 1 apart."""
 LEVEL_NAMES = ("ALL", "TYPE", "DEGREE")
+CHUNK = 4096
+"""DRs that are looked at together, so that a million of them take little memory beside themselves."""
 
 
 def level_names(levels: int) -> tuple[str, ...]:
@@ -24,9 +26,22 @@ def level_names(levels: int) -> tuple[str, ...]:
 
 def normalised(dr: NDArray[np.float32]) -> NDArray[np.float32]:
     """``dr`` (N, D) with rows of unit Euclidean length."""
-    length = np.linalg.norm(dr, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (dr / np.maximum(length, 1e-12)).astype(np.float32)
+    length = np.sqrt(np.einsum("ij,ij->i", dr, dr))[:, None]  # several times as fast as np.linalg.norm
+    unit: NDArray[np.float32] = (dr / np.maximum(length, 1e-12)).astype(np.float32, copy=False)
     return unit
+
+
+def nearest(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Index (n,) of the nearest of ``centres`` (K, D) for each of ``points`` (n, D), squared Euclidean.
+
+    Of |x - c|^2 only what depends on c is computed, from the middle m of the centres: |c|^2 - |m|^2 - 2 x (c - m).
+    """
+    exact = centres.astype(np.float64)
+    middle = exact.mean(axis=0)
+    offset = ((exact - middle) * (exact + middle)).sum(axis=1)
+    slope = (2 * (exact - middle)).astype(np.float32)
+    found: NDArray[np.intp] = (offset.astype(np.float32) - points @ slope.T).argmin(axis=1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -88,14 +103,19 @@ class Hierarchy:
 
     def assign_dr(self, dr: NDArray[np.float32]) -> NDArray[np.int32]:
         """The path (n, L) of each DR (n, D): from the root always to the nearest child (squared Euclidean)."""
+        ends = [self._descend(dr[start : start + CHUNK]) for start in range(0, len(dr), CHUNK)]
+        rows = np.searchsorted(self.leaves, np.concatenate([np.zeros(0, dtype=np.int32), *ends]))
+        return self.ancestors[rows].reshape(-1, self.depth)
+
+    def _descend(self, dr: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The leaf (n,) that each DR (n, D) comes to."""
         points = normalised(dr) if self.normalize else dr
-        found, row_of = np.zeros(len(points), dtype=np.int32), {int(leaf): row for row, leaf in enumerate(self.leaves)}
+        found = np.zeros(len(points), dtype=np.int32)
         for node in np.argsort(self.level, kind="stable"):
             rows, options = np.flatnonzero(found == node), self.children(int(node))
             if len(rows) and len(options):
-                gaps = ((points[rows, None] - self.centroid[None, options]) ** 2).sum(axis=2)  # (rows, options)
-                found[rows] = options[gaps.argmin(axis=1)]
-        return self.ancestors[[row_of[int(leaf)] for leaf in found]].reshape(-1, self.depth)
+                found[rows] = options[nearest(points[rows], self.centroid[options])]
+        return found
 
     def nearness(self, dr: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, K) probability of each leaf for DRs (n, D): softmax of minus the squared distance over ``SPREAD``."""

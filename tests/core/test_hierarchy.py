@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from unirestorer.core.errors import ShapeError
-from unirestorer.core.hierarchy import Hierarchy, level_names
-from unirestorer.plugins.clusterers.configs import KMeansConfig
-from unirestorer.plugins.clusterers.kmeans import TopDownKMeans
+from unirestorer.core.hierarchy import CHUNK, Hierarchy, level_names, nearest, normalised
 
 TREE = Hierarchy(
     parent=np.array([-1, 0, 0, 1, 1, 2], dtype=np.int32),
@@ -18,13 +16,6 @@ TREE = Hierarchy(
     assign=np.array([[0, 1, 3], [0, 1, 4], [0, 2, 5]], dtype=np.int32),
     normalize=False,
 )
-
-
-def blobs(seed: int = 0, each: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    centres = np.eye(6)[:4] * 5
-    labels = np.repeat(np.arange(4), each)
-    return (centres[labels] + rng.normal(0, 0.3, (4 * each, 6))).astype(np.float32), labels
 
 
 def test_a_sound_tree_validates() -> None:
@@ -82,29 +73,21 @@ def test_deeper_levels_are_numbered() -> None:
     assert level_names(4) == ("ALL", "TYPE", "DEGREE", "LEVEL3")
 
 
-def test_kmeans_finds_separated_blobs() -> None:
-    dr, labels = blobs()
-    nodes = TopDownKMeans(KMeansConfig(sizes=(1, 4))).fit(dr).hierarchy_.assign[:, 1]
-    assert len({(a, b) for a, b in zip(labels, nodes, strict=True)}) == 4
+def test_the_nearest_centre_is_found_far_from_the_origin_too() -> None:
+    draw = np.random.default_rng(0)
+    centres = (1000 + draw.normal(size=(19, 32))).astype(np.float32)
+    points = (centres[draw.integers(19, size=500)] + 0.3 * draw.normal(size=(500, 32))).astype(np.float32)
+    exact = ((points[:, None].astype(np.float64) - centres) ** 2).sum(axis=2).argmin(axis=1)
+    assert np.array_equal(nearest(points, centres), exact)
 
 
-@pytest.mark.parametrize("sizes", [(1,), (1, 4), (1, 4, 9), (1, 2, 4, 8), (1, 3, 3, 7)])
-def test_kmeans_reaches_every_size_at_any_depth(sizes: tuple[int, ...]) -> None:
-    assert TopDownKMeans(KMeansConfig(sizes=sizes, restarts=2)).fit(blobs()[0]).hierarchy_.sizes == sizes
+def test_unit_length_holds_for_zeros_and_large_values() -> None:
+    dr = np.array([[0, 0], [3e18, 4e18], [-1e-6, 0]], dtype=np.float32)
+    assert np.allclose(normalised(dr), np.array([[0, 0], [0.6, 0.8], [-1, 0]]))
 
 
-def test_kmeans_is_repeatable_and_agrees_with_its_own_assignment() -> None:
-    dr, _ = blobs()
-    one, two = (TopDownKMeans(KMeansConfig(sizes=(1, 4, 6))).fit(dr).hierarchy_ for _ in range(2))
-    assert np.array_equal(one.centroid, two.centroid)
-    assert np.array_equal(one.assign_dr(dr), one.assign)
-
-
-def test_kmeans_with_fewer_samples_than_leaves_says_so() -> None:
-    with pytest.raises(ShapeError, match="at least 19 distinct"):
-        TopDownKMeans(KMeansConfig()).fit(blobs(each=2)[0])
-
-
-def test_sizes_that_shrink_are_refused() -> None:
-    with pytest.raises(ValueError, match="never shrink"):
-        KMeansConfig(sizes=(1, 5, 3))
+def test_many_drs_are_assigned_as_few_are() -> None:
+    dr = np.random.default_rng(1).normal(size=(CHUNK + 50, 2)).astype(np.float32)
+    paths = TREE.assign_dr(dr)
+    assert np.array_equal(paths[CHUNK - 3 :], TREE.assign_dr(dr[CHUNK - 3 :]))
+    assert TREE.assign_dr(dr[:0]).shape == (0, 3)
