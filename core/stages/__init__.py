@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..run import Stage
+from ..run import ExtractorStage, Stage
 from .cluster import cluster
 from .costs import costs
 from .evaluate import evaluate
@@ -12,10 +12,13 @@ from .extractor import extractor
 from .routers import routers
 from .synthesize import synthesize
 
-STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = (
+EXTRACTOR_STAGES: tuple[tuple[str, tuple[str, ...], ExtractorStage], ...] = (
     ("synthesize", ("synthesize",), synthesize),
     ("extractor", ("extractor",), extractor),
     ("extract", (), extract),
+)
+STAGES: tuple[tuple[str, tuple[str, ...], Stage], ...] = (
+    *EXTRACTOR_STAGES,
     ("cluster", ("cluster",), cluster),
     ("experts", ("experts",), experts),
     ("costs", ("costs",), costs),

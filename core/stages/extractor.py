@@ -1,71 +1,112 @@
-"""Train the extractor on type and degree of the training photos' samples."""
+"""Make the extractor: trained on the training photos' samples, or as given, then calibrated where it asks for that."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from ..captions import read_captions
 from ..catalogue import validate_config
-from ..errors import ConfigError
+from ..contracts import Config, ExtractorSpec, Prompts
 from ..models import extractor_record
-from ..photos import CALIBRATION, TRAIN
-from ..recipe import fingerprint
-from ..run import Run
+from ..photos import TRAIN
+from ..recipe import TrainingConfig, fingerprint
+from ..run import ExtractorRun
 from ..samples import SampleSet
 from ..training.batches import LabelledCrops
 from ..training.loop import fit, seeded
 
+BATCH = 32
+CALIBRATED = 2000
+"""Training samples at most that an extractor is calibrated on."""
 
-def extractor(run: Run, stamp: str) -> None:
-    """Write the extractor; one without an objective is written as its plugin builds it."""
-    section = run.recipe.extractor
+
+def extractor(run: ExtractorRun, stamp: str) -> None:
+    """Write the extractor; one without an objective, or without training in the recipe, is written as it was built."""
+    section, seed = run.recipe.extractor, run.recipe.seed
     spec = run.catalogue.extractor(section.name)
     config = validate_config(spec.config, section.config, "extractor.config")
-    network: torch.nn.Module = seeded(lambda: spec.build(config), run.recipe.seed)
     samples = run.samples()
-    figures = {}
-    summary = f"{spec.name} as it is (not trainable)"
-    make_objective = spec.objective
-    if make_objective is not None:
-        if section.training is None:
-            raise ConfigError(f"extractor.training: missing, and the extractor '{spec.name}' is trained by its recipe")
-        objective = seeded(lambda: make_objective(network, samples.prompts), run.recipe.seed + 1)
-        pixels = run.pixels(samples)
-        side = samples.side if spec.training_side is None else spec.training_side(config)
-        training = section.training
-        batches = LabelledCrops(
-            samples, pixels, samples.rows(TRAIN), side=side, batch=training.batch, seed=run.recipe.seed
-        )
-        checkpoint = run.work / f"extractor-{stamp[:16]}.safetensors"
-        fit(objective, batches, training, checkpoint=checkpoint, progress=run.losses("extractor"))
-        figures["type accuracy"] = nearest_type_accuracy(network, samples, pixels)
-        found = f"type accuracy on unseen photos {figures['type accuracy']:.3f}"
-        summary = f"{spec.name} trained for {training.steps} steps; {found}"
-    record = extractor_record(network.eval(), spec.name, config.model_dump(mode="json"), fingerprint(stamp))
-    run.commit("extractor", stamp, {("extractors", run.name): record}, summary, figures)
+    network = seeded(lambda: _begun(spec, config), seed)
+    summary = f"{spec.name} as given, not trained"
+    if spec.objective is not None and section.training is not None:
+        _train(run, spec, config, network, samples, section.training, stamp)
+        summary = f"{spec.name} trained for {section.training.steps} steps"
+    network.eval()
+    if spec.calibrate is not None:
+        rows = np.sort(np.random.default_rng((seed, 2)).permutation(samples.rows(TRAIN))[:CALIBRATED])
+        seeded(lambda: _calibrated(spec, network, run.pixels(samples), rows), seed + 2)
+        summary += f", calibrated on {len(rows)} samples"
+    files = () if spec.files is None else spec.files(config)
+    record = extractor_record(network, spec.name, config.model_dump(mode="json"), fingerprint(stamp), files)
+    run.commit("extractor", stamp, {("extractors", run.name): record}, summary, {})
+
+
+def _begun(spec: ExtractorSpec[Any], config: Config) -> nn.Module:
+    """A new extractor, with the weights that ``config`` names if it names any."""
+    network: nn.Module = spec.build(config)
+    if spec.pretrained is not None:
+        spec.pretrained(network, config)
+    return network
+
+
+def _train(
+    run: ExtractorRun,
+    spec: ExtractorSpec[Any],
+    config: Config,
+    network: nn.Module,
+    samples: SampleSet,
+    training: TrainingConfig,
+    stamp: str,
+) -> None:
+    make_objective, prompts = spec.objective, _prompts(run, samples)
+    assert make_objective is not None
+    objective = seeded(lambda: make_objective(network, prompts), run.recipe.seed + 1)
+    batches = LabelledCrops(
+        samples,
+        run.pixels(samples),
+        run.truths(samples) if "clean" in spec.inputs else None,
+        samples.rows(TRAIN),
+        side=samples.side if spec.training_side is None else spec.training_side(config),
+        batch=training.batch,
+        seed=run.recipe.seed,
+        inputs=spec.inputs,
+    )
+    checkpoint = run.work / f"extractor-{stamp[:16]}.safetensors"
+    fit(objective, batches, training, checkpoint=checkpoint, progress=run.losses("extractor"))
+
+
+def _prompts(run: ExtractorRun, samples: SampleSet) -> Prompts:
+    """The prompts of the samples, with the captions that the recipe names."""
+    path = run.recipe.extractor.captions
+    if path is None:
+        return samples.prompts
+    return replace(samples.prompts, captions=read_captions(path, samples.images))
+
+
+def _calibrated(
+    spec: ExtractorSpec[Any], network: nn.Module, pixels: NDArray[np.uint8], rows: NDArray[np.integer]
+) -> nn.Module:
+    assert spec.calibrate is not None
+    with torch.no_grad():
+        spec.calibrate(network, _batches(pixels, rows))
+    return network
+
+
+def _batches(pixels: NDArray[np.uint8], rows: NDArray[np.integer]) -> Iterator[Tensor]:
+    """The rendered samples ``rows``, float32 (b, 3, side, side) in [0, 1]."""
+    for start in range(0, len(rows), BATCH):
+        yield torch.from_numpy(pixels[rows[start : start + BATCH]]).float().div_(255)
 
 
 @torch.inference_mode()
 def represent(network: torch.nn.Module, pixels: NDArray[np.uint8], rows: NDArray[np.integer]) -> NDArray[np.float32]:
-    """DRs (n, D) of the rendered samples ``rows``."""
+    """DRs (n, D) of the rendered samples ``rows``, from their pixels."""
     network.eval()
-    parts = [
-        network(torch.from_numpy(pixels[rows[i : i + 32]]).float().div_(255)).numpy() for i in range(0, len(rows), 32)
-    ]
-    return np.concatenate(parts).astype(np.float32)
-
-
-def nearest_type_accuracy(network: torch.nn.Module, samples: SampleSet, pixels: NDArray[np.uint8]) -> float:
-    """Share of calibration samples whose nearest prompt centre (of training samples) is of their type."""
-    rng = np.random.default_rng(0)
-    train = rng.permutation(samples.rows(TRAIN))[:3000]
-    test = samples.rows(CALIBRATION)
-    known, unknown = represent(network, pixels, train), represent(network, pixels, test)
-    known /= np.linalg.norm(known, axis=1, keepdims=True)
-    unknown /= np.linalg.norm(unknown, axis=1, keepdims=True)
-    present = np.unique(samples.prompt[train])
-    centres = np.stack([known[samples.prompt[train] == p].mean(0) for p in present])
-    nearest = present[(unknown @ (centres / np.linalg.norm(centres, axis=1, keepdims=True)).T).argmax(1)]
-    types = np.array(samples.prompts.type_of)
-    return float((types[nearest] == samples.type_labels[test]).mean())
+    return np.concatenate([network(images).numpy() for images in _batches(pixels, rows)]).astype(np.float32)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from unirestorer.core import ExtractorSpec, Prompts, hookimpl
 
+from .classic_specs import classic_extractors
+from .clip_specs import clip_extractors
 from .configs import CompactConfig
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def _contrast(extractor: Any, prompts: Prompts) -> nn.Module:
 
 @hookimpl
 def register_extractors() -> Sequence[ExtractorSpec[Any]]:
-    """The compact extractor."""
+    """The compact extractor, those that the paper compares, and those made of CLIP."""
     summary = "small convolutional network, contrastive on type and degree, native-resolution centre crop"
-    return [ExtractorSpec("compact", summary, CompactConfig, _compact, _contrast, lambda config: config.crop)]
+    compact = ExtractorSpec("compact", summary, CompactConfig, _compact, _contrast, lambda config: config.crop)
+    return [compact, *classic_extractors(), *clip_extractors()]
