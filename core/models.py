@@ -1,26 +1,31 @@
-"""Extractors, hierarchies and routers to and from registry records."""
+"""Extractors, experts, hierarchies and routers to and from registry records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from .catalogue import Catalogue, validate_config
-from .contracts import ExpertSpec, Record, Store
-from .errors import RegistryError
+from .contracts import Adapter, Config, ExpertSpec, Record, Store
+from .errors import ConfigError, RegistryError
 from .hierarchy import Hierarchy, LabelledTree
+from .outside import without_paths
 from .recipe import fingerprint
 from .routing import Routers
-from .ties import install_hint
-from .weights import pack, sha256, unpack
+from .ties import BASE, BASE_SHA256, base_problem, install_hint
+from .weights import pack, sha256, state_of, unpack
 
 
-def extractor_record(extractor: Any, name: str, config: dict[str, Any], stamp: str) -> Record:
-    """``extractor`` as a record; its fingerprint covers weights and preprocessing."""
+def extractor_record(
+    extractor: Any, name: str, config: dict[str, Any], stamp: str, files: Sequence[Path] = ()
+) -> Record:
+    """``extractor`` as a record; its fingerprint covers weights and preprocessing, not where weight ``files`` lay."""
     weights = pack(extractor)
     digest = sha256(weights)
     return Record(
@@ -29,7 +34,7 @@ def extractor_record(extractor: Any, name: str, config: dict[str, Any], stamp: s
             "arch": name,
             "config": config,
             "sha256": digest,
-            "fingerprint": fingerprint(name, config, digest),
+            "fingerprint": fingerprint(name, without_paths(config, files), digest),
             "dim": extractor.dim,
             "stamp": stamp,
         },
@@ -60,24 +65,80 @@ def load_extractor(store: Store, catalogue: Catalogue, name: str) -> Any:
     return extractor.eval()
 
 
+def new_network(spec: ExpertSpec[Any], settings: Config, base: Callable[[], nn.Module] | None = None) -> nn.Module:
+    """An untrained network of the architecture; an adapter over what ``base`` makes, which is its own.
+
+    Raises ``ConfigError`` for an architecture that begins with neither.
+    """
+    refuse_untrainable(spec)
+    if spec.build is not None:
+        return spec.build(settings)
+    if spec.over is None or base is None:
+        raise ConfigError(f"{spec.name}: is an adapter over another expert, and none is given; name an architecture")
+    return cast(nn.Module, spec.over(settings, base()))
+
+
+def refuse_untrainable(spec: ExpertSpec[Any]) -> None:
+    """Raises ``ConfigError`` for an architecture that only a file of weights describes."""
+    if spec.revive is not None:
+        raise ConfigError(
+            f"{spec.name}: is made of a file of weights and not trained; give one (unirestorer extend expert NODE "
+            "--weights FILE), or name another architecture"
+        )
+
+
 def load_expert(store: Store, catalogue: Catalogue, name: str) -> tuple[nn.Module, ExpertSpec[Any]]:
     """The expert ``name`` ("set/node"), as ``build_expert``."""
-    return build_expert(store.read("experts", name), catalogue, name)
+    return build_expert(store, catalogue, store.read("experts", name), name)
 
 
-def build_expert(record: Record, catalogue: Catalogue, name: str) -> tuple[nn.Module, ExpertSpec[Any]]:
+def build_expert(store: Store, catalogue: Catalogue, record: Record, name: str) -> tuple[nn.Module, ExpertSpec[Any]]:
     """The network of ``record`` in evaluation mode and channels-last memory, and its architecture.
 
-    Raises ``RegistryError``, naming the plugin to install, where the architecture is not there.
+    An adapter comes merged into its base, which ``store`` has; its spec with the ``size`` of that. Raises
+    ``RegistryError``, naming the plugin to install, where the architecture is not there.
     """
     arch, plugin = record.attributes["arch"], record.attributes.get("plugin")
     if arch not in catalogue.experts and plugin:
         raise RegistryError(f"expert {name}: needs the architecture '{arch}' of {plugin}; {install_hint(plugin)}")
-    spec = catalogue.expert(arch)
-    network: nn.Module = spec.build(validate_config(spec.config, record.attributes["config"], f"expert {name}"))
-    if "weights" in record.arrays:
-        unpack(network, record.arrays["weights"], f"expert {name}")
+    spec, where = catalogue.expert(arch), f"expert {name}"
+    settings = validate_config(spec.config, record.attributes["config"], where)
+    if spec.revive is not None:
+        network = spec.revive(settings, state_of(record.arrays["weights"], where))
+    elif spec.over is not None:
+        base, below = load_base(store, catalogue, record.attributes, where)
+        adapter = new_network(spec, settings, lambda: base)
+        unpack(adapter, record.arrays["weights"], where)
+        network, spec = cast(Adapter, adapter).merged(), replace(spec, size=below.size)
+    else:
+        network = new_network(spec, settings)
+        if "weights" in record.arrays:
+            unpack(network, record.arrays["weights"], where)
     return network.eval().to(memory_format=torch.channels_last), spec  # type: ignore[call-overload]
+
+
+def base_of(store: Store, name: str) -> dict[str, Any]:
+    """What the record of an adapter over the expert ``name`` says of it; ``ConfigError`` where that carries none."""
+    attributes = store.attributes("experts", name)
+    if BASE in attributes or attributes["sha256"] is None:
+        what = "is itself an adapter" if BASE in attributes else "has no weights"
+        raise ConfigError(
+            f"experts/{name}: {what} ({attributes['arch']}), an adapter cannot rest on it; give the root an expert of "
+            "its own first (unirestorer extend expert NODE --arch NAME)"
+        )
+    return {BASE: name, BASE_SHA256: attributes["sha256"]}
+
+
+def load_base(
+    store: Store, catalogue: Catalogue, adapter: Mapping[str, Any], where: str
+) -> tuple[nn.Module, ExpertSpec[Any]]:
+    """The expert that the attributes of an ``adapter`` name; raises ``RegistryError`` where it is not the one."""
+    name = str(adapter.get(BASE))
+    if BASE not in adapter or not store.exists("experts", name):
+        raise RegistryError(f"{where}: the expert experts/{name} that it rests on is missing; restore it from a copy")
+    if problem := base_problem(adapter, store.attributes("experts", name)):
+        raise RegistryError(f"{where}: the expert experts/{name} that it rests on {problem}; train the adapter again")
+    return load_expert(store, catalogue, name)
 
 
 def hierarchy_record(tree: Hierarchy, attributes: dict[str, Any], census: np.ndarray[Any, Any]) -> Record:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unirestorer.core.contracts import Record
 from unirestorer.core.errors import RegistryError
-from unirestorer.core.ties import DEFAULT, expert_names
+from unirestorer.core.ties import BASE, DEFAULT, expert_names
 
 from .archive import ENTRIES, ROOT_KEY, entries_digest
 from .encoding import normalise
@@ -35,9 +35,9 @@ _MODE = 0o644 << 16
 def export_zip(source: Store, target: Path, *, model: str, half: bool = False) -> None:
     """Write what ``models/<model>`` needs for restoring to ``target``, one file, in place only when complete.
 
-    That is the model, its extractor, hierarchy (without ``assign``), routers and all experts of its set; no costs, DR
-    sets or stages. ``half`` stores float32 and float64 weights as float16 and adds attribute ``weights-dtype``. One
-    record is held in memory at a time. Raises ``RegistryError``.
+    That is the model, its extractor, hierarchy (without ``assign``), routers, all experts of its set and those that
+    adapters among them rest on; no costs, DR sets or stages. ``half`` stores float32 and float64 weights as float16 and
+    adds attribute ``weights-dtype``. One record is held in memory at a time. Raises ``RegistryError``.
     """
     target = Path(target)
     if target.suffix.lower() != ".zip":
@@ -64,7 +64,10 @@ def model_records(source: Store, model: str) -> list[RecordKey]:
     keys += [("hierarchies", parts["hierarchy"]), ("routers", parts["routers"])]
     if source.exists("hierarchies", parts["hierarchy"]):
         nodes = len(source.attributes("hierarchies", parts["hierarchy"])["node_names"])
-        keys += [("experts", name) for name in sorted(set(expert_names(parts, nodes)))]
+        experts = set(expert_names(parts, nodes))
+        known = [source.attributes("experts", name) for name in experts if source.exists("experts", name)]
+        experts |= {attributes[BASE] for attributes in known if BASE in attributes}
+        keys += [("experts", name) for name in experts]
     missing = [record_path(kind, name) for kind, name in keys if not source.exists(kind, name)]
     if missing:
         raise RegistryError(f"models/{model}: needs {', '.join(missing)}, not there; run the stages that write them")

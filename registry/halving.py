@@ -12,12 +12,11 @@ import numpy as np
 
 from unirestorer.core.contracts import Record
 from unirestorer.core.errors import RegistryError
+from unirestorer.core.ties import WEIGHTS_DTYPE, WIDE_SHA256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WEIGHTS_DTYPE = "weights-dtype"
-WIDE_SHA256 = "sha256-before-float16"
 _WIDE = {"F32": "<f4", "F64": "<f8"}
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8

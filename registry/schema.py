@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Presence = Literal["MUST", "MAY", "MUST unless `arch` is `identity`"]
@@ -30,13 +30,17 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class Kind:
-    """A folder of records: ``encoding`` is their ``encoding-type``, ``segments`` the number of parts of a name."""
+    """A folder of records: ``encoding`` is their ``encoding-type``, ``segments`` the number of parts of a name.
+
+    ``pair``: attributes of which a record has all or none.
+    """
 
     encoding: str
     attributes: Mapping[str, AttributeType]
     arrays: tuple[ArraySpec, ...] = ()
     segments: int = 1
     example: str = "tiny"
+    pair: Mapping[str, AttributeType] = field(default_factory=dict)
 
 
 _OPTIONAL_WEIGHTS = ArraySpec("weights", "u1", ("W",), "MUST unless `arch` is `identity`")
@@ -53,6 +57,7 @@ KINDS: Mapping[str, Kind] = {
             ArraySpec("prompt", "i4", ("N",)),
             ArraySpec("crop", "i4", ("N", "2")),
             ArraySpec("split", "i4", ("N",), "MAY"),
+            ArraySpec("pair", "i4", ("N",), "MAY"),
             ArraySpec("params/<synth>/<field>", "any", ("n_s", "..."), "MAY"),
         ),
     ),
@@ -93,6 +98,7 @@ KINDS: Mapping[str, Kind] = {
         (_OPTIONAL_WEIGHTS,),
         segments=2,
         example="tiny/3",
+        pair={"base": "string", "base_sha256": "string"},
     ),
     "costs": Kind(
         "costs",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unirestorer.core.errors import RegistryError
-from unirestorer.core.ties import expert_names, experts_before
+from unirestorer.core.ties import BASE, base_problem, digests, expert_names, experts_before
 
 from .guard import registry_errors
-from .halving import WEIGHTS_DTYPE, WIDE_SHA256
 from .local import BRANCH, LocalRegistry, open_repository
 from .locking import write_lock
 from .opening import open_registry
@@ -44,15 +43,15 @@ class Vacuumed:
 
 
 def verify(store: Store) -> list[str]:
-    """Read everything; one line per record that is damaged, per part that a model lacks, and per expert that is not as
-    it was before the model was extended. Empty: all is well.
+    """Read everything; one line per record that is damaged, per part that a model lacks, per expert that is not as it
+    was before the model was extended, and per adapter without the expert that it rests on. Empty: all is well.
     """
     problems: list[str] = []
     for kind in KINDS:
         for name in _names(store, kind, problems):
             try:
                 store.read(kind, name)
-                problems += [*_missing_parts(store, name), *_changed_experts(store, name)] if kind == "models" else []
+                problems += [problem for check in _CHECKS.get(kind, ()) for problem in check(store, name)]
             except RegistryError as error:
                 problems.append(str(error))
     return problems
@@ -120,7 +119,24 @@ def _changed_experts(store: Store, model: str) -> Iterator[str]:
     for name, wanted in experts_before(store.attributes("models", model)).items():
         if store.exists("experts", name):
             attributes = store.attributes("experts", name)
-            wide = attributes.get(WIDE_SHA256) if attributes.get(WEIGHTS_DTYPE) == "float16" else None
-            if wanted not in (attributes["sha256"], wide):
+            if wanted not in digests(attributes):
                 changed = f"sha256 is {attributes['sha256']}, was {wanted} before models/{model} was extended"
                 yield f"experts/{name}: {changed}; restore the registry from a copy"
+
+
+def _wrong_base(store: Store, name: str) -> Iterator[str]:
+    """What is wrong with the expert that an adapter rests on."""
+    attributes = store.attributes("experts", name)
+    if BASE in attributes:
+        base = attributes[BASE]
+        if not store.exists("experts", base):
+            yield f"experts/{name}: its base experts/{base} is missing; write it, or restore the registry from a copy"
+        elif problem := base_problem(attributes, store.attributes("experts", base)):
+            yield f"experts/{name}: its base experts/{base} {problem}; restore the registry from a copy"
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Store, str], Iterator[str]], ...]] = {
+    "models": (_missing_parts, _changed_experts),
+    "experts": (_wrong_base,),
+}
+"""By kind, what is checked of a record beside the record itself."""

@@ -32,7 +32,8 @@ def check_record(kind: str, name: str, record: Record) -> None:
     schema = kind_of(kind)
     check_array_names(path, record.arrays)
     _check_presence(path, schema, record)
-    for attribute, wanted in schema.attributes.items():
+    pair = schema.pair if schema.pair.keys() & record.attributes.keys() else {}
+    for attribute, wanted in {**schema.attributes, **pair}.items():
         _check_attribute(path, record.attributes, attribute, wanted)
     extents: dict[str, int] = {}
     for array_name in sorted(record.arrays):

@@ -1,10 +1,10 @@
-"""Where an extension is made: the model, the photos, scratch space; and the samples of the older damages."""
+"""Where an extension is made: the model, photos and pairs, scratch space; and the samples of the older damages."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..photos import HELDOUT, TRAIN, Photos, split_photos
+from ..errors import DataError
+from ..pairs import Given
+from ..photos import HELDOUT, TRAIN, Photos
 from ..recipe import code_stamp, fingerprint
-from ..rendering import render
-from ..run import Watcher
+from ..rendering import Truths, render, truths
+from ..run import Watcher, data_stamp
 from ..samples import SampleSet, build_synthesizer, draw
 from ..stages.costs import Trials, draw_extra, joined, recorded_rows, trials_of
-from ..stages.synthesize import resolve
+from ..stages.synthesize import resolve, split_of
 from ..training.loop import Progress
 from .options import ExtensionRecipe
 from .trained import Trained
@@ -42,13 +44,27 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Bench:
-    """``work`` is a scratch folder; what lies in it lets an interrupted extension go on where it stopped."""
+    """``work`` is a scratch folder; what lies in it lets an interrupted extension go on where it stopped.
+
+    ``given``: the pairs that the model learnt from, if it did; raises ``DataError`` where these are missing.
+    """
 
     trained: Trained
     photos: Photos
     work: Path
     options: ExtensionRecipe
     watch: Watcher
+    given: Given = field(default_factory=Given)
+
+    def __post_init__(self) -> None:
+        there = {source.kind for source in self.given.sources}
+        for kind in self.trained.given_kinds:
+            if kind not in there:
+                sets = ", ".join(choice.dataset for choice in self.trained.recipe.synthesize.pairs[kind])
+                raise DataError(
+                    f"models/{self.trained.model}: learnt '{kind}' from given pairs ({sets}), which extending needs "
+                    "again; name the folder of data sets: --datasets DIR"
+                )
 
     @cached_property
     def extractor(self) -> nn.Module:
@@ -59,18 +75,17 @@ class Bench:
     @cached_property
     def split(self) -> NDArray[np.int32]:
         """(photos,) which of them train, calibrate, or are held out."""
-        plan = self.trained.recipe.synthesize
-        return split_photos(len(self.photos.names), plan.calibration, plan.heldout, self.trained.recipe.seed)
+        return split_of(self.photos, self.trained.recipe)
 
     @cached_property
     def stamp(self) -> str:
-        """Changes with the model, the photos and the options."""
-        return fingerprint(self.trained.stamp, self.photos.hashes, self.options)
+        """Changes with the model, photos and pairs, and the options."""
+        return fingerprint(self.trained.stamp, data_stamp(self.photos, self.given), self.options)
 
-    def draw(self, choices: Sequence[Choice], count: int, seed: int) -> SampleSet:
-        """``count`` new samples of the photos."""
+    def draw(self, choices: Sequence[Choice], count: int, seed: int, given: Given | None = None) -> SampleSet:
+        """``count`` new samples of the photos, and of ``given`` pairs."""
         side = self.trained.recipe.synthesize.crop
-        return draw(self.trained.catalogue, choices, self.photos, self.split, count, side, seed)
+        return draw(self.trained.catalogue, choices, self.photos, self.split, count, side, seed, given)
 
     def pixels(self, samples: SampleSet, label: str) -> NDArray[np.uint8]:
         """Rendered ``samples``, kept in the scratch folder."""
@@ -78,9 +93,13 @@ class Bench:
         catalogue = self.trained.catalogue
         code = [code_stamp(build_synthesizer(catalogue, name, config)) for name, config in samples.synthesizers]
         digest = fingerprint(_digest(samples), code)
-        pixels = render(samples, self.photos, catalogue, self.work / f"pixels-{digest[:16]}.npy")
+        pixels = render(samples, self.photos, catalogue, self.work / f"pixels-{digest[:16]}.npy", self.given)
         self.watch(f"render {label}", len(samples), len(samples), "samples")
         return pixels
+
+    def truths(self, samples: SampleSet) -> Truths:
+        """What ``samples`` would be undamaged."""
+        return truths(samples, self.photos, self.given, self.work / f"truths-{_digest(samples)[:16]}.npy")
 
     def trials(self, samples: SampleSet, rows: NDArray[np.integer], label: str, *, recorded: bool = False) -> Trials:
         """``rows`` of ``samples`` as trials; renders these alone."""
@@ -89,7 +108,7 @@ class Bench:
             part,
             self.pixels(part, label),
             np.arange(len(rows)),
-            photos=self.photos,
+            truths=self.truths(part),
             catalogue=self.trained.catalogue,
             extractor=self.extractor,
             patch=self.trained.recipe.costs.patch,
@@ -107,7 +126,8 @@ class Bench:
         """
         parts = [*self._rehearsed(), *self._confusable(confused or {})]
         trials, full = joined(*(part.trials for part in parts)), np.concatenate([part.full for part in parts])
-        gone = set(self.trained.recipe.synthesize.degradations) - set(self.trained.degradations())
+        plan = self.trained.recipe.synthesize
+        gone = {*plan.degradations, *plan.pairs} - set(self.trained.taught())
         order = np.argsort(trials.split == HELDOUT, kind="stable")
         order = order[~np.isin(trials.kind[order], list(gone))]
         return Rehearsal(trials.take(order), full[order])
@@ -125,7 +145,9 @@ class Bench:
             plain = recipe.costs.samples + recipe.synthesize.calibration * recipe.synthesize.samples
             share = min(1.0, options.rehearsal / (plain + extra))
             base = [(name, dict(item.config), item.weight) for name, item in known.items() if item.samples is None]
-            samples = self.draw(base, max(16 * len(base), round(share * plain)), recipe.seed + 50)
+            given = self.given.of(self.trained.given_kinds)
+            count = max(16 * (len(base) + len(given.sources)), round(share * plain))
+            samples = self.draw(base, count, recipe.seed + 50, given)
             yield self._part(
                 self.trials(samples, np.arange(len(samples)), "known damages"), options.tried / options.rehearsal
             )
@@ -146,8 +168,9 @@ class Bench:
             share = confused.get(recipe.experts.identity, 0.0)
             if share and catalogue.synthesizer(choice.degradation).undamaged:
                 choices.append((choice.degradation, dict(resolve(catalogue, choice.degradation, choice)), share))
-        if choices:
-            samples = self.draw(choices, self.options.rehearsal, self.trained.recipe.seed + 55)
+        given = self.given.shared({kind: share for kind, share in confused.items() if kind in self.trained.given_kinds})
+        if choices or given.sources:
+            samples = self.draw(choices, self.options.rehearsal, self.trained.recipe.seed + 55, given)
             trials = self.trials(samples, np.flatnonzero(samples.split != HELDOUT), "confusable damages")
             yield self._part(trials, self.options.tried / self.options.rehearsal / 2)
 
@@ -164,12 +187,15 @@ class Bench:
         return Rehearsal(trials, full)
 
     def _recorded(self) -> SampleSet | None:
-        """The samples that the model was trained on, where the registry has them and the photos are the same."""
+        """The samples that the model was trained on, if the registry has them, and photos and pairs are still there."""
         store, name = self.trained.store, self.trained.base
         if not store.exists("dr_sets", name):
             return None
         samples = SampleSet.from_record(store.read("dr_sets", name))
-        return samples if samples.hashes == self.photos.hashes and samples.dr is not None else None
+        known = samples.photos
+        used = {*samples.images[known:], *(file for file, _ in samples.pairs)}
+        same = samples.hashes[:known] == self.photos.hashes and used <= self.given.names()
+        return samples if same and samples.dr is not None else None
 
 
 def _digest(samples: SampleSet) -> str:

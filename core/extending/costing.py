@@ -72,14 +72,17 @@ def filled(table: Costs, former: NDArray[np.int64]) -> Costs:
 
 
 def _known(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trials) -> Costs:
-    """The recorded costs in their new places, NaN elsewhere; used where the representation is the same, bit for bit."""
+    """The recorded costs in their new places, NaN elsewhere.
+
+    Used where a trial is the same sample with the same DR, bit for bit; either alone may be that of many samples.
+    """
     shape = (len(trials), len(grown.origin))
     table = Costs(np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32))
     record = bench.trained.costs()
     if record is None:
         return table
-    place = {dr.tobytes(): row for row, dr in enumerate(record.arrays["dr"])}
-    found = np.array([place.get(dr.tobytes(), -1) for dr in trials.dr])
+    place = {key: row for row, key in enumerate(_keys(record.arrays["sample"], record.arrays["dr"]))}
+    found = np.array([place.get(key, -1) for key in _keys(trials.sample, trials.dr)])
     rows = np.flatnonzero(found >= 0)
     old = np.array(
         [node for node in range(len(grown.origin)) if grown.origin[node] >= 0 and node not in made], dtype=np.intp
@@ -89,10 +92,14 @@ def _known(bench: Bench, grown: Grown, made: Mapping[int, Record], trials: Trial
     return table
 
 
+def _keys(sample: NDArray[np.integer], dr: NDArray[np.float32]) -> list[tuple[int, bytes]]:
+    return [(int(number), row.tobytes()) for number, row in zip(sample, dr, strict=True)]
+
+
 def _network(bench: Bench, grown: Grown, made: Mapping[int, Record], node: int) -> nn.Module:
     trained = bench.trained
     if node in made:
-        return build_expert(made[node], trained.catalogue, grown.labelled.names[node])[0]
+        return build_expert(trained.store, trained.catalogue, made[node], grown.labelled.names[node])[0]
     return load_expert(trained.store, trained.catalogue, trained.experts[grown.origin[node]])[0]
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue import Catalogue, validate_config
+from ..catalogue import Catalogue
+from ..clustering.fitting import fit
+from ..contracts import Labels
 from ..errors import ConfigError
 from ..hierarchy import Hierarchy
 from ..photos import TRAIN
@@ -33,7 +35,8 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     """
     trained, options, clock = bench.trained, bench.options, Clock()
     config = resolve(trained.catalogue, name, options.degradation)
-    if name in trained.degradations() or name in (*trained.labelled.names, *trained.labelled.types):
+    known = (*trained.degradations(), *trained.given_kinds)
+    if name in (*known, *trained.labelled.names, *trained.labelled.types):
         raise ConfigError(f"{name}: the model has this degradation or node already; name a new one, or remove it first")
     if trained.catalogue.synthesizer(name).undamaged:
         raise ConfigError(f"{name}: counts as undamaged, so there is nothing to restore; name another degradation")
@@ -44,7 +47,7 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     dr = represent(bench.extractor, pixels, np.arange(len(samples)))
     clock.lap("extract")
     learnt = samples.rows(TRAIN)
-    branch = fit_branch(bench, dr[learnt], len(samples.prompts.pairs))
+    branch = fit_branch(bench, dr[learnt], samples.labels(learnt), len(samples.prompts.pairs))
     grown = graft(trained.labelled, branch, name, degree_names(branch, samples, learnt))
     nodes = grown.new
     jobs = plan(trained, options, grown, nodes)
@@ -79,13 +82,11 @@ def add_degradation(bench: Bench, name: str) -> Extended:
     )
 
 
-def fit_branch(bench: Bench, dr: NDArray[np.float32], leaves: int) -> Hierarchy:
+def fit_branch(bench: Bench, dr: NDArray[np.float32], labels: Labels, leaves: int) -> Hierarchy:
     """The tree over ``dr`` (n, D) that the options' clusterer finds; by default of one node and ``leaves`` below it."""
     trained = bench.trained
     section = bench.options.cluster or default_cluster(trained.catalogue, trained.recipe.cluster, leaves)
-    spec = trained.catalogue.clusterer(section.name)
-    settings = validate_config(spec.config, section.config, "cluster.config")
-    branch: Hierarchy = spec.build(settings).fit(dr).hierarchy_
+    branch = fit(trained.catalogue, section, dr, labels).tree
     if branch.normalize != trained.labelled.tree.normalize:
         wanted = "with" if trained.labelled.tree.normalize else "without"
         raise ConfigError(f"cluster: {section.name} must cluster {wanted} normalisation, as the model's tree does")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..hierarchy import Hierarchy
 from ..models import load_expert
 from ..samples import build_synthesizer
 from ..stages.costs import BATCH, errors
-from ..stages.experts import Training
 from ..stages.synthesize import resolve
 from .bench import TRIED, Bench
 from .degradation import default_cluster
@@ -21,6 +21,7 @@ from .growth import Grown, graft, group, node_number, split
 from .level import drawn_for
 from .newcomers import Job, plan
 from .refit import KeepObjective, counterparts, grown_routers
+from .trained import Trained
 
 TRIALS = 3
 
@@ -43,7 +44,7 @@ def forecast_degradation(bench: Bench, name: str) -> list[Part]:
     sizes = tuple(section.config.get("sizes", (1, len(degrees))))
     branch = _branch(sizes, trained.labelled.tree)
     grown = graft(trained.labelled, branch, name, [degrees[n % len(degrees)] for n in range(len(branch))])
-    return _parts(bench, grown, [(name, options.samples)], known=2 * options.rehearsal)
+    return _parts(bench, _jobs(bench, grown), [(name, options.samples)], known=2 * options.rehearsal)
 
 
 def forecast_split(bench: Bench, name: str, into: int) -> list[Part]:
@@ -51,51 +52,57 @@ def forecast_split(bench: Bench, name: str, into: int) -> list[Part]:
     labelled = bench.trained.labelled
     node = node_number(labelled, name)
     grown = split(labelled, node, _branch((1, into), labelled.tree))
-    return _parts(bench, grown, _draws(bench, [node]))
+    return _parts(bench, _jobs(bench, grown), _draws(bench, [node]))
 
 
 def forecast_group(bench: Bench, names: Sequence[str], group_name: str) -> list[Part]:
     """The parts of ``group_nodes``."""
     labelled = bench.trained.labelled
     nodes = [node_number(labelled, name) for name in names]
-    return _parts(bench, group(labelled, nodes, group_name), _draws(bench, nodes))
+    return _parts(bench, _jobs(bench, group(labelled, nodes, group_name)), _draws(bench, nodes))
 
 
-def forecast_expert(bench: Bench, name: str, *, given: bool) -> list[Part]:
-    """The parts of ``replace_expert``; ``given`` weights are not trained."""
+def forecast_expert(bench: Bench, name: str, given: nn.Module | None = None) -> list[Part]:
+    """The parts of ``replace_expert``; a ``given`` network is not trained."""
     labelled = bench.trained.labelled
     node = node_number(labelled, name)
     grown = Grown(labelled, np.arange(len(labelled.tree), dtype=np.int32))
-    parts = _parts(bench, grown, _draws(bench, [node]), [node])
-    return [part for part in parts if not (given and part.what.startswith("train "))]
+    jobs = plan(bench.trained, bench.options, grown, [node]) if given is None else []
+    return _parts(bench, jobs, _draws(bench, [node]), given)
+
+
+def _jobs(bench: Bench, grown: Grown) -> list[Job]:
+    return plan(bench.trained, bench.options, grown, grown.new)
 
 
 def _draws(bench: Bench, nodes: Sequence[int]) -> list[tuple[str, int]]:
     """(damage, samples) that are drawn for ``nodes``."""
-    choices, count = drawn_for(bench, nodes)
-    return [(name, count // len(choices)) for name, _, _ in choices]
+    choices, given, count = drawn_for(bench, nodes)
+    names = dict.fromkeys([*(name for name, _, _ in choices), *given])
+    return [(name, count // len(names)) for name in names]
 
 
 def _parts(
-    bench: Bench, grown: Grown, draws: Sequence[tuple[str, int]], nodes: Sequence[int] = (), known: int = 0
+    bench: Bench, jobs: Sequence[Job], draws: Sequence[tuple[str, int]], given: nn.Module | None = None, known: int = 0
 ) -> list[Part]:
-    """``known``: how many samples of older damages are drawn (default: as the options say)."""
+    """For new experts of ``jobs``, or the ``given`` one; ``known``: how many samples of older damages are drawn (0: as
+    the options say).
+    """
     trained, options = bench.trained, bench.options
-    jobs = plan(trained, options, grown, nodes or grown.new)
-    kinds, rows = trained.degradations(), known or options.rehearsal
+    kinds, rows = dict.fromkeys([*trained.degradations(), *trained.given_kinds]), known or options.rehearsal
     parts = []
     for name, count in [*draws, *((kind, rows // len(kinds)) for kind in kinds)]:
-        config = kinds[name].config if name in kinds else resolve(trained.catalogue, name, options.degradation)
-        one = _timed(lambda name=name, config=config: _apply(bench, name, config))  # type: ignore[misc]
-        parts.append(Part(f"render {count} samples of {name}", one * count))
+        parts.append(Part(f"render {count} samples of {name}", _sample(bench, name) * count))
     for job in jobs:
         summary = f"{job.spec.name}, {job.config.steps} steps of {job.config.batch} x {job.patch} px"
-        parts.append(Part(f"train {job.label}: {summary}", _step(job) * job.config.steps))
-    old, new = _row(bench, None), _row(bench, jobs[0])
-    count, reuse, drawn = len(trained.experts), trained.costs() is not None, sum(number for _, number in draws)
+        parts.append(Part(f"train {job.label}: {summary}", _step(trained, job) * job.config.steps))
+    root = load_expert(trained.store, trained.catalogue, trained.experts[0])[0]
+    network = jobs[0].training(trained).objective().network.eval() if given is None else given
+    old, new, number = _row(bench, root), _row(bench, network), max(1, len(jobs))
+    count, reuse, drawn = len(trained.experts), trained.costs() is not None, sum(size for _, size in draws)
     full = min(drawn, TRIED + drawn // 5) + (0 if reuse else options.tried)
-    seconds = old * (full * count + drawn + rows) + new * len(jobs) * (drawn + rows)
-    table = f"{count} older experts on {full} samples, {len(jobs)} new ones and the choice on {drawn + rows}"
+    seconds = old * (full * count + drawn + rows) + new * number * (drawn + rows)
+    table = f"{count} older experts on {full} samples, {number} new ones and the choice on {drawn + rows}"
     parts.append(Part(f"costs: {table}" + (", older costs are reused for the same photos" if reuse else ""), seconds))
     steps = options.routing(trained.recipe.routers).training.steps
     fits = f"{steps} steps, 2 to {len(options.keep) + 1} times"
@@ -130,6 +137,17 @@ def _timed(work: Callable[[], object]) -> float:
     return sorted(laps)[TRIALS // 2]
 
 
+def _sample(bench: Bench, name: str) -> float:
+    """Seconds of one sample of the damage ``name``, made or read."""
+    trained = bench.trained
+    known = trained.degradations()
+    if name in trained.given_kinds and name not in known:
+        source = bench.given.of([name]).sources[0]
+        return _timed(lambda: source.data.read(source.pairs[0], "lq"))
+    config = known[name].config if name in known else resolve(trained.catalogue, name, bench.options.degradation)
+    return _timed(lambda: _apply(bench, name, config))
+
+
 def _apply(bench: Bench, name: str, config: object) -> torch.Tensor:
     synthesizer = build_synthesizer(bench.trained.catalogue, name, dict(config))  # type: ignore[call-overload]
     side = bench.trained.recipe.synthesize.crop
@@ -137,10 +155,10 @@ def _apply(bench: Bench, name: str, config: object) -> torch.Tensor:
     return synthesizer.apply(clean, synthesizer.sample(1, torch.Generator().manual_seed(0)))
 
 
-def _step(job: Job) -> float:
+def _step(trained: Trained, job: Job) -> float:
     """Seconds of one training step."""
-    objective = Training(job.spec, job.settings, job.config, seed=0).objective()
-    optimizer = torch.optim.AdamW(objective.parameters())
+    objective = job.training(trained).objective()
+    optimizer = torch.optim.AdamW(parameter for parameter in objective.parameters() if parameter.requires_grad)
     batch = torch.rand(job.config.batch, 3, job.patch, job.patch).contiguous(memory_format=torch.channels_last)
 
     def step() -> None:
@@ -153,14 +171,9 @@ def _step(job: Job) -> float:
     return _timed(step)
 
 
-def _row(bench: Bench, job: Job | None) -> float:
-    """Seconds of one row of the cost table: the root's expert, or the one of ``job``, on one patch."""
-    trained = bench.trained
-    if job is None:
-        network = load_expert(trained.store, trained.catalogue, trained.experts[0])[0]
-    else:
-        network = job.spec.build(job.settings).eval()
-    patch = trained.recipe.costs.patch
+def _row(bench: Bench, network: nn.Module) -> float:
+    """Seconds of one row of the cost table: ``network`` on one patch."""
+    patch = bench.trained.recipe.costs.patch
     images = np.zeros((BATCH, 3, patch, patch), dtype=np.uint8)
     return _timed(lambda: errors(network, images, images)) / BATCH
 

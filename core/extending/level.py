@@ -34,7 +34,7 @@ def split_node(bench: Bench, name: str, into: int) -> Extended:
         raise ConfigError(
             f"{name}: {len(learnt)} samples fall into it, too few for {into} parts; draw more (--samples)"
         )
-    branch = fit_branch(bench, dr[learnt], into)
+    branch = fit_branch(bench, dr[learnt], samples.labels(learnt), into)
     grown = split(trained.labelled, node, branch)
     jobs = plan(trained, bench.options, grown, grown.new)
     paths = np.where(inside[:, None], branch.assign_dr(dr) + len(tree) - 1, -1)
@@ -85,8 +85,10 @@ def samples_of(
     bench: Bench, nodes: Sequence[int], clock: Clock
 ) -> tuple[SampleSet, NDArray[np.uint8], NDArray[np.float32]]:
     """New samples of the damages below ``nodes``, of which about ``options.samples`` fall into these; pixels, DRs."""
-    choices, count = drawn_for(bench, nodes)
-    samples = bench.draw(choices, count, bench.trained.recipe.seed + SEED + bench.trained.version)
+    choices, kinds, count = drawn_for(bench, nodes)
+    samples = bench.draw(
+        choices, count, bench.trained.recipe.seed + SEED + bench.trained.version, bench.given.of(kinds)
+    )
     pixels = bench.pixels(samples, "new samples")
     clock.lap("synthesize")
     dr = represent(bench.extractor, pixels, np.arange(len(samples)))
@@ -94,17 +96,21 @@ def samples_of(
     return samples, pixels, dr
 
 
-def drawn_for(bench: Bench, nodes: Sequence[int]) -> tuple[list[Choice], int]:
-    """The damages below ``nodes``, and how many samples of them to draw; raises ``ConfigError`` if there is none."""
+def drawn_for(bench: Bench, nodes: Sequence[int]) -> tuple[list[Choice], list[str], int]:
+    """Damages below ``nodes`` that are made, those that are given, and how many samples of them to draw.
+
+    Raises ``ConfigError`` if there is none.
+    """
     (tree, names, types, _), known = bench.trained.labelled, bench.trained.degradations()
+    given = bench.trained.given_kinds
     leaves = [int(leaf) for leaf in tree.leaves if set(tree.path(int(leaf))) & set(nodes)]
-    kinds = sorted({types[leaf] for leaf in leaves} & known.keys())
+    kinds = sorted({types[leaf] for leaf in leaves} & {*known, *given})
     if not kinds:
         listed = ", ".join(names[node] for node in nodes)
-        raise ConfigError(f"{listed}: no known damage belongs to it; known: {', '.join(known)}")
+        raise ConfigError(f"{listed}: no known damage belongs to it; known: {', '.join((*known, *given))}")
     share = sum(types[leaf] in kinds for leaf in tree.leaves) / max(1, len(leaves))
-    choices = [(kind, dict(known[kind].config), known[kind].weight) for kind in kinds]
-    return choices, round(bench.options.samples * share)
+    choices = [(kind, dict(known[kind].config), known[kind].weight) for kind in kinds if kind in known]
+    return choices, [kind for kind in kinds if kind in given], round(bench.options.samples * share)
 
 
 def _share(row: NDArray[np.int32], part: float) -> NDArray[np.int32]:

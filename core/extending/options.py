@@ -16,12 +16,13 @@ from ..recipe import ClusterConfig, DegradationChoice, RoutersConfig, TrainingCo
 class ExpertsChoice(Config):
     """The architecture of the new experts and one training run per new level, coarsest first.
 
-    ``levels`` empty: those of the model's recipe. ``patch``: side in pixels of the training patches.
+    ``levels`` empty: those of the model's recipe. ``patch``: side in pixels of the training patches, by default that
+    of the model's recipe.
     """
 
     name: str
     config: Mapping[str, Any] = {}
-    patch: PositiveInt = 128
+    patch: PositiveInt | None = None
     levels: tuple[TrainingConfig, ...] = ()
 
 

@@ -114,7 +114,8 @@ class Trained:
 
     def taught(self) -> dict[str, Mapping[str, Any]]:
         """Every damage that the model knows, with the entry of ``history`` that added it, empty for the recipe's."""
-        names: dict[str, Mapping[str, Any]] = {name: {} for name in self.recipe.synthesize.degradations}
+        plan = self.recipe.synthesize
+        names: dict[str, Mapping[str, Any]] = {name: {} for name in (*plan.degradations, *plan.pairs)}
         for entry in self.history:
             if entry["what"] == "degradation":
                 names[entry["name"]] = entry
@@ -123,11 +124,12 @@ class Trained:
         return names
 
     def degradations(self) -> dict[str, Known]:
-        """Every damage that the model knows by name: those of its recipe, and those added and not removed since.
+        """Every damage that the model knows and that can be made: of its recipe, or added and not removed since.
 
         Raises ``RegistryError`` naming the plugin when one of them is not installed.
         """
-        plan, names = self.recipe.synthesize.degradations, self.taught()
+        plan = self.recipe.synthesize.degradations
+        names = {name: added for name, added in self.taught().items() if added or name in plan}
         for name, added in names.items():
             if name not in self.catalogue.synthesizers:
                 mend = install_hint(added.get("plugin", ""))
@@ -140,6 +142,11 @@ class Trained:
             else Known(resolve(self.catalogue, name, plan[name]), plan[name].weight)
             for name, added in names.items()
         }
+
+    @property
+    def given_kinds(self) -> tuple[str, ...]:
+        """The damages that the model learnt from given pairs and still knows."""
+        return tuple(kind for kind in self.recipe.synthesize.pairs if kind in self.taught())
 
     def costs(self) -> Record | None:
         """The cost table that the routers were trained on; None where the registry has none (an imported export)."""

@@ -9,10 +9,12 @@ than depthwise ones of equal MACs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from .configs import ResUNetConfig
@@ -68,3 +70,25 @@ class ResUNet(nn.Module):
             x = nn.functional.pixel_shuffle(self.up[index](x), 2) + skips[index]
             x = self.decoder[index](x)
         return images + nn.functional.pixel_shuffle(self.tail(x), 2)
+
+
+def recognise(state: Mapping[str, Tensor]) -> ResUNetConfig | None:
+    """The configuration of the network whose parameters have just the names and shapes of ``state``, else ``None``."""
+    try:
+        downs = sum(name.startswith("down.") and name.endswith(".weight") for name in state)
+        config = ResUNetConfig(
+            widths=(state["head.weight"].shape[0], *(state[f"down.{level}.weight"].shape[0] for level in range(downs))),
+            encoder=tuple(_count(state, f"encoder.{level}.") for level in range(downs + 1)),
+            decoder=tuple(_count(state, f"decoder.{level}.") for level in range(downs)),
+        )
+    except (LookupError, ValidationError):
+        return None
+    with torch.device("meta"):
+        wanted = ResUNet(config).state_dict()
+    same = {name: value.shape for name, value in wanted.items()} == {name: value.shape for name, value in state.items()}
+    return config if same else None
+
+
+def _count(state: Mapping[str, Tensor], scale: str) -> int:
+    """How many blocks a scale has."""
+    return sum(name.startswith(scale) and name.endswith(".conv1.weight") for name in state)

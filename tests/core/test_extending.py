@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unirestorer.core.contracts import Record
-from unirestorer.core.errors import ConfigError, RegistryError, UnknownNameError
+from unirestorer.core.errors import ConfigError, RegistryError, UnknownNameError, WeightsError
 from unirestorer.core.extending import costing
 from unirestorer.core.extending.bench import Bench
 from unirestorer.core.extending.costing import tabulate
@@ -251,6 +251,7 @@ def test_an_expert_that_does_not_help_is_not_kept(store: ZarrRegistry, world: Pa
     trained = Trained.load(store, load_catalogue())
     node = trained.labelled.tree.children(0)[-1]
     network = load_catalogue().expert("resunet")
+    assert network.build is not None
     broken = network.build(network.config.model_validate(trained.recipe.experts.config))
     with torch.no_grad():
         for parameter in broken.parameters():
@@ -286,7 +287,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_drawn(
 ) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     for path in (tmp_path / "text.safetensors", tmp_path / "none.safetensors"):
-        with pytest.raises(RegistryError, match=path.name):
+        with pytest.raises(WeightsError, match=path.name):
             replace_expert(bench(store, world), "1", path)
 
 
@@ -472,8 +473,8 @@ def test_forecasts_name_every_part_and_change_nothing(store: ZarrRegistry, world
         forecast_degradation(plan, "rain"),
         forecast_split(plan, leaf, 2),
         forecast_group(plan, siblings, "camera"),
-        forecast_expert(plan, leaf, given=False),
-        forecast_expert(plan, "all", given=False),
+        forecast_expert(plan, leaf),
+        forecast_expert(plan, "all"),
     )
     for parts in forecasts:
         text = "\n".join(part.what for part in parts)
@@ -481,5 +482,5 @@ def test_forecasts_name_every_part_and_change_nothing(store: ZarrRegistry, world
         assert "6 steps" in text
         assert "costs: 8 older" in text
         assert all(part.seconds >= 0 for part in parts)
-    assert not any(part.what.startswith("train ") for part in forecast_expert(plan, leaf, given=True))
+    assert not any(part.what.startswith("train ") for part in forecast_expert(plan, leaf, torch.nn.Identity()))
     assert contents(store) == before

@@ -14,7 +14,7 @@ from unirestorer.core import Prompts
 from unirestorer.core.training.loop import seeded
 from unirestorer.core.weights import pack, sha256, unpack
 from unirestorer.plugins.experts.configs import ResUNetConfig
-from unirestorer.plugins.experts.resunet import ResUNet
+from unirestorer.plugins.experts.resunet import ResUNet, recognise
 from unirestorer.plugins.extractors.compact import CompactExtractor, PromptContrast, blocking, centre_crop
 from unirestorer.plugins.extractors.configs import CompactConfig
 
@@ -94,3 +94,13 @@ def test_packed_weights_are_repeatable_and_come_back() -> None:
     assert sha256(weights) == sha256(pack(network))
     unpack(copy, weights, "copy")
     assert sha256(pack(copy)) == sha256(weights)
+
+
+@pytest.mark.parametrize("widths", [(8,), (8, 12), (4, 8, 12)])
+def test_a_resunet_is_recognised_by_its_parameters(widths: tuple[int, ...]) -> None:
+    config = ResUNetConfig(widths=widths, encoder=(2, 1, 3)[: len(widths)], decoder=(1, 2)[: len(widths) - 1])
+    state = seeded(lambda: ResUNet(config), 0).state_dict()
+    assert recognise(state) == config
+    assert recognise({**state, "more": torch.zeros(1)}) is None
+    assert recognise({**state, "tail.bias": torch.zeros(13)}) is None
+    assert recognise({}) is None

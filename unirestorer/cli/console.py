@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 FAILED = 2
 """Exit status after an error meant for the user."""
+_COLOURS = {
+    "ok": "green",
+    "passed": "green",
+    "equal": "green",
+    "disabled": "yellow",
+    "skipped": "yellow",
+    "failed": "red",
+    "differs": "red",
+}
 
 
 def say(line: str) -> None:
@@ -17,3 +28,15 @@ def complain(message: str | BaseException) -> None:
     """Print every line of ``message`` to stderr, each beginning with ``error:``."""
     for line in str(message).splitlines() or [type(message).__name__]:
         typer.echo(f"{typer.style('error:', fg='red')} {line}", err=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns, two spaces apart, never wrapped: a line is a row."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        cells = [_coloured(cell) + " " * (width - len(cell)) for cell, width in zip(row, widths, strict=True)]
+        say("  ".join(cells).rstrip())
+
+
+def _coloured(cell: str) -> str:
+    return typer.style(cell, fg=_COLOURS[cell]) if cell in _COLOURS else cell

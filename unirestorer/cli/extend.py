@@ -26,6 +26,9 @@ Registry = Annotated[
     Path, typer.Option(metavar="DIR", help="Registry folder; made of the embedded model where it is not there yet.")
 ]
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder of clean photos.")]
+Sets = Annotated[
+    Path | None, typer.Option("--datasets", metavar="DIR", help="Folder of data sets, if the model learnt from pairs.")
+]
 Model = Annotated[str, typer.Option(metavar="NAME", help="Which model of the registry.")]
 Plan = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help="Extension recipe: samples, experts, ...")]
 Arch = Annotated[str | None, typer.Option(metavar="NAME", help="Architecture of the new experts.")]
@@ -48,6 +51,7 @@ def degradation(
     name: Annotated[str, typer.Argument(help="A degradation of `unirestorer plugins` that the model does not know.")],
     registry: Registry,
     data: Data,
+    datasets: Sets = None,
     recipe: Plan = None,
     arch: Arch = None,
     steps: Steps = None,
@@ -63,7 +67,7 @@ def degradation(
 
     own = load_catalogue().synthesizer(name).recipe
     options = _options(recipe or own, arch, steps, samples)
-    with _bench(registry, data, options, model, threads, dry_run) as bench:
+    with _bench(registry, data, datasets, options, model, threads, dry_run) as bench:
         if dry_run:
             _tell_forecast(forecast_degradation(bench, name))
         else:
@@ -75,9 +79,13 @@ def expert(
     registry: Registry,
     data: Data,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Safetensors file to use as it is, instead of training.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Weights to use as they are, safetensors or of PyTorch; instead of training."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Keep it even if it does not lower the cost.")] = False,
+    datasets: Sets = None,
     recipe: Plan = None,
     arch: Arch = None,
     steps: Steps = None,
@@ -86,13 +94,23 @@ def expert(
     threads: Threads = 0,
     dry_run: DryRun = False,
 ) -> None:
-    """Give a node another expert; kept only if it lowers the cost on samples that it was not trained on."""
-    from unirestorer.core.extending.expert import replace_expert
+    """Give a node another expert; kept only if it lowers the cost on samples that it was not trained on.
+
+    Of which architecture a file of weights is, its parameters tell; --arch says it.
+    """
+    from unirestorer.core.extending.expert import replace_expert, try_expert
+    from unirestorer.core.extending.finish import Clock, Extended
     from unirestorer.core.extending.forecast import forecast_expert
 
-    with _bench(registry, data, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
+    with _bench(registry, data, datasets, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
+        if dry_run and weights is not None:
+            tried = try_expert(bench, node, weights, Clock())
+            kept = "it would be kept" if tried.after < tried.before else "it would not be kept (--force keeps it)"
+            _tell(registry, Extended("", (), tried.kinds, notes=(*tried.notes, kept)))
+            _tell_forecast(forecast_expert(bench, node, tried.network))
+            return
         if dry_run:
-            _tell_forecast(forecast_expert(bench, node, given=weights is not None))
+            _tell_forecast(forecast_expert(bench, node))
             return
         done = replace_expert(bench, node, weights, force=force)
         _tell(registry, done)
@@ -107,6 +125,7 @@ def level(
     into: Annotated[int, typer.Option(min=2, metavar="K", help="With --node: how many.")] = 2,
     group: Annotated[str | None, typer.Option(metavar="NODES", help="Siblings to gather, as rain,snow.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="With --group: the name of the new node.")] = None,
+    datasets: Sets = None,
     recipe: Plan = None,
     arch: Arch = None,
     steps: Steps = None,
@@ -122,7 +141,7 @@ def level(
     if (node is None) == (group is None) or (group is None) != (name is None):
         raise typer.BadParameter("give either --node NODE --into K, or --group NODES --name NAME")
     siblings = [part.strip() for part in (group or "").split(",")]
-    with _bench(registry, data, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
+    with _bench(registry, data, datasets, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
         if dry_run:
             _tell_forecast(forecast_split(bench, node, into) if node else forecast_group(bench, siblings, name or ""))
         else:
@@ -162,21 +181,44 @@ def _trained(registry: Path, model: str) -> Iterator[Trained]:
 
 @contextmanager
 def _bench(
-    registry: Path, data: Path, options: ExtensionRecipe, model: str, threads: int, dry_run: bool
+    registry: Path,
+    data: Path,
+    datasets: Path | None,
+    options: ExtensionRecipe,
+    model: str,
+    threads: int,
+    dry_run: bool,
 ) -> Iterator[Bench]:
     import torch
 
     from unirestorer.cli.progress import bars
     from unirestorer.core.extending.bench import Bench
     from unirestorer.core.images import find_images
-    from unirestorer.core.photos import load_photos
+    from unirestorer.core.pairs import open_data
 
     if threads:
         torch.set_num_threads(threads)
     find_images([data])  # before a registry is made
-    with _embedded_unless(registry, dry_run) as path, _trained(path, model) as trained, bars() as watch:
-        photos = load_photos(data, trained.recipe.synthesize.crop)
-        yield Bench(trained, photos, registry / SCRATCH, options, watch)
+    with (
+        _embedded_unless(registry, dry_run) as path,
+        _scratch(registry, dry_run) as work,
+        _trained(path, model) as trained,
+        bars() as watch,
+    ):
+        photos, given = open_data(trained.recipe, data, datasets)
+        yield Bench(trained, photos, work, options, watch, given)
+
+
+@contextmanager
+def _scratch(registry: Path, dry_run: bool) -> Iterator[Path]:
+    """The scratch folder; that of a dry run is removed."""
+    from tempfile import TemporaryDirectory
+
+    if dry_run:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+    else:
+        yield registry / SCRATCH
 
 
 @contextmanager

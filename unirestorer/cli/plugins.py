@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unirestorer.cli.console import FAILED, complain, say
+from unirestorer.cli.console import FAILED, complain, print_table, say
 
 if TYPE_CHECKING:
     from unirestorer.core.contracts import Spec
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from unirestorer.plugins.manager import PluginRow
 
 BUILTIN = ("builtin", "unirestorer")
-COLOURS = {"ok": "green", "passed": "green", "disabled": "yellow", "skipped": "yellow", "failed": "red"}
 
 
 class Kind(StrEnum):
@@ -52,7 +51,7 @@ def list_plugins(
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     fields = ("kind", "name", "distribution", "version")
-    _print_table([*fields, "state"], [[*(getattr(row, name) for name in fields), _state(row)] for row in rows])
+    print_table([*fields, "state"], [[*(getattr(row, name) for name in fields), _state(row)] for row in rows])
     for row in rows:
         if _state(row) == "failed":
             say(_failure(row))
@@ -87,7 +86,7 @@ def check(
             if not result.passed:
                 problems.append(f"{row.kind} {row.name}: {result.rule}: {result.detail}")
     if table:
-        _print_table(["kind", "name", "rule", "result", "seconds"], table)
+        print_table(["kind", "name", "rule", "result", "seconds"], table)
     elif not problems:
         say(f"{name}: registers nothing that has rules")
     for problem in problems:
@@ -151,15 +150,3 @@ def _state(row: PluginRow) -> str:
 def _failure(row: PluginRow) -> str:
     state = "is disabled by UNIRESTORER_DISABLE_PLUGINS" if row.state == "disabled" else row.state
     return f"{row.name} of {row.distribution} {row.version} {state}"
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns, two spaces apart, never wrapped: a line is a row."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = [_coloured(cell) + " " * (width - len(cell)) for cell, width in zip(row, widths, strict=True)]
-        say("  ".join(cells).rstrip())
-
-
-def _coloured(cell: str) -> str:
-    return typer.style(cell, fg=COLOURS[cell]) if cell in COLOURS else cell
