@@ -5,27 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from .catalogue import Catalogue
-from .contracts import Config, Preset
+from .contracts import Config, ExtractorSpec, Preset
+from .datasets import find as find_dataset
 from .errors import ConfigError, UniRestorerError
+from .overlay import overlaid
+from .recipe_experts import expert_choices, expert_problems
 from .ties import DEFAULT
 
-Fraction = Field(ge=0.0, le=1.0)
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class TrainingConfig(Config):
-    """One run of the training loop: AdamW, linear warm-up, cosine decay to 1 % of ``lr``, weight averaging (EMA)."""
+    """One run of the training loop: linear warm-up, then ``schedule``, gradients clipped, weights averaged (EMA).
+
+    ``schedule``: ``cosine`` from ``lr`` down to ``floor`` times ``lr``, or ``constant``. ``weight_decay`` is that of
+    AdamW; with ``adam`` it is added to the gradient, as an L2 penalty. ``ema`` 0: no averaging.
+    """
 
     steps: PositiveInt
     batch: PositiveInt = 8
+    optimizer: Literal["adamw", "adam"] = "adamw"
     lr: PositiveFloat = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    floor: Fraction = 0.01
     warmup: int = Field(default=100, ge=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     ema: float = Field(default=0.995, ge=0, lt=1)
@@ -42,22 +53,59 @@ class DegradationChoice(Config):
     weight: PositiveFloat = 1.0
 
 
+class PairsChoice(Config):
+    """Given pairs of the training mix: a split of a data set that ``unirestorer datasets`` lists, and a share.
+
+    ``root``: its folder; a relative one, or the set's own name by default, lies in the folder of data sets that
+    ``unirestorer train --datasets`` names. ``degree``: what to call it, by default what the data set says of each pair,
+    else its name. ``only``: the degrees to take.
+    """
+
+    dataset: str
+    split: str = "train"
+    root: Path | None = None
+    degree: str | None = None
+    only: tuple[str, ...] = ()
+    weight: PositiveFloat = 1.0
+
+
 class SynthesizeConfig(Config):
-    """How many samples are drawn, of which size (pixels), from which degradations; fractions of photos kept apart."""
+    """How many samples are drawn, of which size (pixels), of what; fractions of photos kept apart.
+
+    ``degradations`` damage clean photos, ``pairs`` are given, by damage type; samples are shared out by all weights.
+    """
 
     samples: int = Field(ge=8)
     crop: int = Field(default=320, ge=16)
     calibration: float = Field(default=0.12, gt=0, lt=0.4)
     heldout: float = Field(default=0.06, gt=0, lt=0.4)
-    degradations: Mapping[str, DegradationChoice] = Field(min_length=1)
+    degradations: Mapping[str, DegradationChoice] = {}
+    pairs: Mapping[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")], tuple[PairsChoice, ...]] = {}
+
+    @model_validator(mode="after")
+    def _draws_something(self) -> SynthesizeConfig:
+        if not self.degradations and not any(self.pairs.values()):
+            raise ValueError("has neither degradations nor pairs; give at least one")
+        return self
 
 
 class ExtractorConfig(Config):
-    """The extractor plugin, its configuration, and how it is trained (contrast needs batches of at least two)."""
+    """The extractor plugin, its configuration, and how it is trained (contrast needs batches of at least two).
+
+    ``training: none`` in a recipe, here ``None``: it is used as given, with the weights that its configuration names or
+    random ones. ``captions``: a file that says what each photo shows (from ``unirestorer captions``), for extractors
+    that use it.
+    """
 
     name: str
     config: Mapping[str, Any] = {}
     training: TrainingConfig | None = None
+    captions: Path | None = None
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _or_none(cls, training: Any) -> Any:
+        return None if training == "none" else training
 
     @field_validator("training")
     @classmethod
@@ -74,15 +122,33 @@ class ClusterConfig(Config):
     config: Mapping[str, Any] = {}
 
 
-class ExpertsConfig(Config):
-    """The expert architecture, one training run per level (coarsest first), and which damage needs no network."""
+class ExpertChoice(Config):
+    """An expert architecture and its configuration."""
 
     name: str
     config: Mapping[str, Any] = {}
+
+
+class ExpertsConfig(Config):
+    """The expert architecture, one training run per level (coarsest first), and which damage needs no network.
+
+    ``types``: other architectures for nodes of a damage type, below the root. ``adapter``: every other node below the
+    root is this adapter (``lora``) over the root's expert.
+    """
+
+    name: str
+    config: Mapping[str, Any] = {}
+    types: Mapping[str, ExpertChoice] = {}
+    adapter: ExpertChoice | None = None
     identity: str = "clean"
     identity_share: float = Field(default=0.8, gt=0.5, le=1.0)
     patch: PositiveInt = 128
     levels: tuple[TrainingConfig, ...] = Field(min_length=1)
+
+    def of(self, kind: str, *, root: bool) -> ExpertChoice:
+        """The architecture of a node of the damage type ``kind``."""
+        main = ExpertChoice(name=self.name, config=self.config)
+        return main if root else self.types.get(kind) or self.adapter or main
 
 
 class ExtraChoice(DegradationChoice):
@@ -121,8 +187,8 @@ class RoutersConfig(Config):
     training: TrainingConfig
 
 
-class Recipe(Config):
-    """A whole training run."""
+class ExtractorRecipe(Config):
+    """What ``unirestorer train-extractor`` does: samples, and the extractor that is trained on them."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -136,26 +202,58 @@ class Recipe(Config):
 
     synthesize: SynthesizeConfig
     extractor: ExtractorConfig
+    smoke: Mapping[str, Any] = Field(default={}, description="put over the rest by --smoke: few steps, small networks")
+
+
+class Recipe(ExtractorRecipe):
+    """A whole training run."""
+
     cluster: ClusterConfig
     experts: ExpertsConfig
     costs: CostsConfig = CostsConfig()
     routers: RoutersConfig
 
 
+R = TypeVar("R", bound=ExtractorRecipe)
 Place = tuple[str | int, ...]
 Problem = tuple[Place, str]
 """Where in a recipe something is wrong, for example ``("cluster", "config")``, and what."""
 
 
-def load_recipe(path: Path, catalogue: Catalogue) -> Recipe:
-    """Read and check a recipe. Raises ``ConfigError`` with one line per problem: file, line, field, what is wrong."""
+def load_recipe(path: Path, catalogue: Catalogue, *, smoke: bool = False) -> Recipe:
+    """Read and check a recipe; with ``smoke`` its ``smoke`` part is put over the rest, and "-smoke" after its name.
+
+    Raises ``ConfigError`` with one line per problem: file, line, field, what is wrong.
+    """
+    return _load(path, catalogue, Recipe, smoke)
+
+
+def load_extractor_recipe(path: Path, catalogue: Catalogue, *, smoke: bool = False) -> ExtractorRecipe:
+    """As ``load_recipe`` of a recipe that may end with the extractor; what comes after that is not looked at."""
+    return _load(path, catalogue, ExtractorRecipe, smoke)
+
+
+def _load(path: Path, catalogue: Catalogue, model: type[R], smoke: bool) -> R:
     tree, values = read_mapping(path, "a recipe is a mapping with name, synthesize, extractor, ...")
-    recipe, problems = check_recipe(values, catalogue)
+    change = values.get("smoke")
+    if smoke:
+        if not isinstance(change, dict) or not change:
+            raise ConfigError(f"{path}: has no part 'smoke', a smaller version of itself; leave --smoke out")
+        values = {**overlaid(values, change), "name": f"{values.get('name')}-smoke"}
+    later = Recipe.model_fields.keys() - model.model_fields.keys()
+    recipe, problems = _checked({key: value for key, value in values.items() if key not in later}, catalogue, model)
     if problems or recipe is None:
         raise ConfigError(
-            [f"{path}:{locate(tree, loc)[1]}: {'.'.join(map(str, loc))}: {text}" for loc, text in problems]
+            [f"{path}:{_line(tree, loc, smoke)}: {'.'.join(map(str, loc))}: {text}" for loc, text in problems]
         )
     return recipe
+
+
+def _line(tree: yaml.Node | None, loc: Place, smoke: bool) -> int:
+    """The line of ``loc``, in the part ``smoke`` where that says it as exactly."""
+    depth, line = locate(tree, loc)
+    over = locate(tree, ("smoke", *loc)) if smoke else (0, line)
+    return over[1] if over[0] > depth else line
 
 
 def read_mapping(path: Path, wanted: str) -> tuple[yaml.Node | None, dict[Any, Any]]:
@@ -175,10 +273,14 @@ def read_mapping(path: Path, wanted: str) -> tuple[yaml.Node | None, dict[Any, A
 
 def check_recipe(values: Mapping[Any, Any], catalogue: Catalogue) -> tuple[Recipe | None, list[Problem]]:
     """The recipe that ``values`` make, and everything that is wrong with them, plugins' names and configs included."""
+    return _checked(values, catalogue, Recipe)
+
+
+def _checked(values: Mapping[Any, Any], catalogue: Catalogue, model: type[R]) -> tuple[R | None, list[Problem]]:
     problems: list[Problem] = []
     recipe = None
     try:
-        recipe = Recipe.model_validate(values)
+        recipe = model.model_validate(values)
     except ValidationError as error:
         problems += [(item["loc"], f"{item['msg']} (got {item['input']!r})") for item in error.errors()]
     return recipe, problems + _plugin_problems(values, catalogue)
@@ -200,26 +302,27 @@ def code_stamp(thing: object) -> str:
 def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
     """Names and configurations that plugins own, checked against the catalogue, whatever else is wrong."""
     problems: list[Problem] = []
-    kinds = (("extractor", catalogue.extractor), ("cluster", catalogue.clusterer), ("experts", catalogue.expert))
-    for section, find in kinds:
-        block = values.get(section)
+    finders: dict[str, Callable[[str], Any]] = {"extractor": catalogue.extractor, "cluster": catalogue.clusterer}
+    named = {(section,): values.get(section) for section in finders} | expert_choices(values)
+    for place, block in named.items():
         if isinstance(block, dict) and isinstance(block.get("name"), str):
             try:
-                _collect(find(block["name"]).config, block.get("config", {}), (section, "config"), problems)
+                find: Callable[[str], Any] = finders.get(str(place[0]), catalogue.expert)
+                _collect(find(block["name"]).config, block.get("config", {}), (*place, "config"), problems)
             except UniRestorerError as error:
-                problems.append(((section, "name"), str(error)))
-    problems += _size_problems(values, catalogue) + _training_problems(values, catalogue)
+                problems.append(((*place, "name"), str(error)))
+    problems += [*expert_problems(values, catalogue), *_extractor_problems(values, catalogue)]
     synthesize = values.get("synthesize")
     degradations = synthesize.get("degradations") if isinstance(synthesize, dict) else None
-    places: dict[Place, tuple[Any, Any]] = {}
+    drawn: dict[Place, tuple[Any, Any]] = {}
     for name, choice in _items(degradations):
-        places["synthesize", "degradations", str(name)] = (name, choice)
+        drawn["synthesize", "degradations", str(name)] = (name, choice)
     costs = values.get("costs")
     extra = costs.get("extra") if isinstance(costs, dict) else None
     for number, choice in enumerate(extra if isinstance(extra, list) else ()):
         if isinstance(choice, dict) and "degradation" in choice:
-            places["costs", "extra", number] = (choice["degradation"], choice)
-    for place, (name, choice) in places.items():
+            drawn["costs", "extra", number] = (choice["degradation"], choice)
+    for place, (name, choice) in drawn.items():
         try:
             model = catalogue.synthesizer(str(name)).config
         except UniRestorerError as error:
@@ -227,6 +330,22 @@ def _plugin_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Pr
             continue
         if isinstance(choice, dict):
             _collect(model, choice.get("set", {}), (*place, "set"), problems)
+    return problems + _pair_problems(synthesize)
+
+
+def _pair_problems(synthesize: Any) -> list[Problem]:
+    """Data sets and splits that nobody knows, and sets without pairs."""
+    problems: list[Problem] = []
+    for kind, choices in _items(synthesize.get("pairs") if isinstance(synthesize, dict) else None):
+        for number, choice in enumerate(choices if isinstance(choices, list) else ()):
+            if isinstance(choice, dict) and "dataset" in choice:
+                try:
+                    about = find_dataset(str(choice["dataset"]))
+                    about.split(str(choice.get("split", "train")))
+                    if about.kind != "pairs":
+                        raise ConfigError(f"'{about.name}' has no pairs; its photos can be damaged: train --data")
+                except UniRestorerError as error:
+                    problems.append((("synthesize", "pairs", str(kind), number), str(error)))
     return problems
 
 
@@ -234,27 +353,28 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
     return value.items() if isinstance(value, dict) else ()
 
 
-def _size_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
-    """Patches that the expert architecture cannot take."""
-    experts, costs = values.get("experts"), values.get("costs")
-    if not isinstance(experts, dict) or experts.get("name") not in catalogue.experts:
-        return []
-    name, multiple = experts["name"], catalogue.experts[experts["name"]].size.multiple
-    blocks = {"experts": experts, "costs": costs if isinstance(costs, dict) else {}}
-    patches = {section: block.get("patch", 128) for section, block in blocks.items()}
-    wrong = {section: patch for section, patch in patches.items() if isinstance(patch, int) and patch % multiple}
-    return [
-        ((section, "patch"), f"{name} needs a multiple of {multiple} (got {got})") for section, got in wrong.items()
-    ]
-
-
-def _training_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
-    """An extractor with an objective and no training."""
+def _extractor_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Problem]:
+    """An extractor with an objective, without weights and training; captions for one that is not trained on them."""
     block = values.get("extractor")
     spec = catalogue.extractors.get(str(block.get("name"))) if isinstance(block, dict) else None
-    if not isinstance(block, dict) or spec is None or spec.objective is None or block.get("training") is not None:
+    if not isinstance(block, dict) or spec is None:
         return []
-    return [(("extractor", "training"), f"missing, and the extractor '{spec.name}' is trained by its recipe")]
+    problems: list[Problem] = []
+    if block.get("training") is None and spec.objective is not None and not _has_weights(spec, block):
+        text = f"missing, and '{spec.name}' is trained by its recipe; or say 'training: none' to use it untrained"
+        problems.append((("extractor", "training"), text))
+    if block.get("captions") is not None and "photo" not in spec.inputs:
+        text = f"'{spec.name}' is not trained on captions (got {block['captions']!r}); leave them out"
+        problems.append((("extractor", "captions"), text))
+    return problems
+
+
+def _has_weights(spec: ExtractorSpec[Any], block: Mapping[str, Any]) -> bool:
+    """Whether its configuration names a file; also where that is wrong, which is another problem."""
+    try:
+        return spec.files is not None and bool(spec.files(spec.config.model_validate(block.get("config", {}))))
+    except (ValidationError, UniRestorerError):
+        return True
 
 
 def _collect(model: type[Config], values: Any, place: Place, problems: list[Problem]) -> None:

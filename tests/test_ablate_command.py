@@ -54,7 +54,7 @@ def test_a_sweep_ends_with_its_table_and_status_2_for_the_failed_cell(
     assert ablate(world) == 2
     out, err = capsys.readouterr()
     assert "| none | three | 1-3-4 |" in out
-    assert "failed: kmeans: " in out
+    assert "failed: kmeans-topdown: " in out
     assert "paper+three: done, mean gain" in err
     assert "6 stages shared with none+three" in err
     assert "Traceback" not in err

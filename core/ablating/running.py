@@ -16,13 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from ..catalogue import Catalogue
+from ..clustering.map import MAP
+from ..clustering.tables import CSV, MARKDOWN
 from ..contracts import StageReport, Store
 from ..errors import UniRestorerError
 from ..files import copy_bytes
+from ..pairs import Given, open_pairs
 from ..photos import Photos, load_photos
 from ..pipeline import run_pipeline, stamps
-from ..recipe import fingerprint
-from ..run import Run, Watcher
+from ..recipe import Recipe, fingerprint
+from ..run import Run, Watcher, data_stamp
 from .results import read_rows, write_results
 from .row import Row
 from .sweep import Cell
@@ -37,7 +40,8 @@ _RECORDS = {
     "costs": ("costs",),
 }
 """The kinds of records that are copied with a shared stage."""
-_MAP = "hierarchy.png"
+_DRAWN = (MAP, MARKDOWN, CSV)
+"""Reports of the stage ``cluster``."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a sweep runs: registries and results in ``out``, clean photos in ``data``."""
+    """Where a sweep runs: registries and results in ``out``, clean photos in ``data``, pairs in ``datasets``."""
 
     sweep: str
     out: Path
@@ -61,7 +65,9 @@ class Bench:
     catalogue: Catalogue
     open_store: Callable[[Path], Store]
     watch: Watcher
+    datasets: Path | None = None
     _photos: dict[int, Photos] = field(default_factory=dict)
+    _given: dict[str, Given] = field(default_factory=dict)
 
     def photos(self, crop: int) -> Photos:
         """The photos, at least ``crop`` pixels a side; those of one crop are kept. Raises ``ImageError``."""
@@ -69,6 +75,13 @@ class Bench:
             self._photos.clear()
             self._photos[crop] = load_photos(self.data, crop)
         return self._photos[crop]
+
+    def given(self, recipe: Recipe) -> Given:
+        """The pairs of a recipe. Raises ``DataError`` and ``ConfigError`` where these are not there."""
+        key = fingerprint(recipe.synthesize, recipe.seed)
+        if key not in self._given:
+            self._given[key] = open_pairs(recipe.synthesize, recipe.seed, self.datasets)
+        return self._given[key]
 
     def recorded(self, cell: Cell) -> Stamps:
         """What the registry of ``cell`` says is finished; nothing where there is none that can be read."""
@@ -90,13 +103,15 @@ class Bench:
         def watch(task: str, done: int, total: int, note: str) -> None:
             self.watch(task, done, total, f"{note} ({cell.name})")
 
-        return Run(cell.recipe, store, self.catalogue, photos, work, folder / "reports", watch)
+        return Run(cell.recipe, store, self.catalogue, photos, work, folder / "reports", watch, self.given(cell.recipe))
 
 
 def plan(bench: Bench, cells: Sequence[Cell]) -> list[Job]:
     """The cells in an order in which those that share most follow each other, each with what it can share by then."""
     photos = bench.photos(cells[0].recipe.synthesize.crop)
-    wanted = {cell.name: stamps(cell.recipe, fingerprint(photos.hashes)) for cell in cells}
+    wanted = {
+        cell.name: stamps(cell.recipe, data_stamp(photos, bench.given(cell.recipe)), bench.catalogue) for cell in cells
+    }
     first: dict[str, int] = {}
     for number, chain in enumerate(wanted.values()):
         for stamp in chain.values():
@@ -161,9 +176,10 @@ def _run_cell(
         done, shared, source = best_source(job.cell.name, job.stamps, there)
         if source:
             _share(run, bench.open_store(bench.out / source), source, list(job.stamps)[:shared], done)
-            drawn = bench.out / source / "reports" / _MAP
-            if "cluster" in list(job.stamps)[:shared] and drawn.exists():
-                copy_bytes(drawn, run.reports / _MAP)
+            drawn = bench.out / source / "reports"
+            for name in _DRAWN if "cluster" in list(job.stamps)[:shared] else ():
+                if (drawn / name).exists():
+                    copy_bytes(drawn / name, run.reports / name)
             row = replace(row, shared=shared, source=source)
         save(row)  # so that a run that is killed still says what it was given
         row = _finished(row, run, run_pipeline(run, keep_work=True))

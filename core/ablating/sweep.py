@@ -15,12 +15,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, Vali
 from ..catalogue import Catalogue
 from ..contracts import Config
 from ..errors import ConfigError
+from ..overlay import overlaid
 from ..recipe import Place, Recipe, check_recipe, fingerprint, locate, read_mapping
 from .results import FILES
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Choice = Annotated[Mapping[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
-_PLUGIN_BLOCKS = ("extractor", "cluster", "experts")
 _WANTED = "a sweep is a mapping with name, recipe and axes"
 
 
@@ -78,25 +78,11 @@ def load_sweep(path: Path, catalogue: Catalogue) -> tuple[str, tuple[Cell, ...]]
     return sweep.name, tuple(cells)
 
 
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """``change`` over ``base``, mapping by mapping; lists and scalars are replaced, null removes a key."""
-    result = dict(base)
-    for key, value in change.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return {key: value for key, value in result.items() if key not in change or value is not None}
-
-
 def _with_choices(base: Mapping[str, Any], sweep: Sweep, choices: Mapping[str, str]) -> dict[str, Any]:
-    """The recipe of a cell, axis after axis; a block that changes its plugin loses the old plugin's configuration."""
+    """The recipe of a cell, axis after axis."""
     values = dict(base)
     for axis, choice in choices.items():
-        change = sweep.axes[axis][choice]
-        for block in _PLUGIN_BLOCKS:
-            old, new = values.get(block), change.get(block)
-            if isinstance(old, dict) and isinstance(new, dict) and new.get("name", old.get("name")) != old.get("name"):
-                values[block] = {key: value for key, value in old.items() if key != "config"}
-        values = merged(values, change)
+        values = overlaid(values, sweep.axes[axis][choice])
     return values
 
 

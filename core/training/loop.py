@@ -7,7 +7,7 @@ checkpoint is weights, averages and the optimizer's moments, and a resumed run e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from .checkpoint import Checkpoint
 M = TypeVar("M", bound=nn.Module)
 Batches = Callable[[int], tuple[Tensor, ...]]
 """The batch number i of an endless stream; equal numbers give equal batches."""
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 class Progress(Protocol):
@@ -44,11 +45,13 @@ def seeded(build: Callable[[], M], seed: int) -> M:
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear warm-up over ``warmup`` steps, then cosine from ``lr`` to 1 % of it at the last step."""
+    """Linear warm-up over ``warmup`` steps, then constant or cosine from ``lr`` to ``floor`` of it at the last step."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
+    if config.schedule == "constant":
+        return config.lr
     done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+    return config.lr * (config.floor + (1 - config.floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def fit(
@@ -67,7 +70,9 @@ def fit(
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     parameters = [p for p in objective.parameters() if p.requires_grad]
     average = [p.detach().clone().to(accelerator.device) for p in parameters]
-    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = OPTIMIZERS[config.optimizer](
+        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+    )
     model, optimizer = accelerator.prepare(objective, optimizer)
     saved = Checkpoint(checkpoint, parameters, list(objective.buffers()), average, optimizer)
     model.train()

@@ -15,8 +15,9 @@ import pytest
 from unirestorer.core.ablating.results import markdown, read_rows, write_results
 from unirestorer.core.ablating.row import Row
 from unirestorer.core.ablating.running import Bench, plan, run_sweep
-from unirestorer.core.ablating.sweep import load_sweep, merged
+from unirestorer.core.ablating.sweep import load_sweep
 from unirestorer.core.errors import ConfigError
+from unirestorer.core.overlay import merged
 from unirestorer.core.photos import load_photos
 from unirestorer.core.pipeline import run_pipeline
 from unirestorer.core.run import Run, Watcher
@@ -107,6 +108,8 @@ def test_the_scratch_folder_is_gone_and_the_reports_are_there(world: Path) -> No
     for cell in ("small+three", "narrow+flat"):
         assert {path.name for path in (world / "out" / cell / "reports").iterdir()} == {
             "hierarchy.png",
+            "clusters.md",
+            "clusters.csv",
             "evaluation.md",
         }
 
@@ -124,7 +127,14 @@ def test_the_tables_have_every_cell_and_the_plot_is_there(world: Path) -> None:
     assert done["tree"] == "1-4"
     groups = [name for name in done if name.startswith("evaluate.gain ")]
     assert groups
-    for name in ("cluster.nmi_type", "costs.oracle psnr", "routers.regret", "evaluate.mean gain", *groups):
+    for name in (
+        "cluster.nmi_type",
+        "cluster.purity_degree",
+        "costs.oracle psnr",
+        "routers.regret",
+        "evaluate.mean gain",
+        *groups,
+    ):
         assert abs(float(done[name])) < 100, name
     assert table["narrow+broken"]["evaluate.mean gain"] == ""
     assert (world / "out" / "plot.png").stat().st_size > 5000
@@ -202,7 +212,7 @@ def test_means_over_seeds_stand_below_the_table() -> None:
         Row(f"a+{seed}", {"x": "a", "seed": str(seed)}, "", "done" if found else "failed", figures=found)
         for seed, found in enumerate(figures)
     ]
-    assert markdown(rows).splitlines()[-1] == "| a | 2 | - | - | - | - | - | - | 2.00 ± 1.00 |"
+    assert markdown(rows).splitlines()[-1] == "| a | 2 | - | - | - | - | - | - | - | 2.00 ± 1.00 |"
 
 
 @pytest.mark.parametrize("axes", [["x"], ["x", "y", "z"]])

@@ -19,8 +19,46 @@ def test_every_shipped_recipe_is_valid(path: Path) -> None:
     assert load_recipe(path, load_catalogue()).name == path.stem
 
 
+@pytest.mark.parametrize("name", ["paper-7task", "paper-mixed"])
+def test_a_paper_recipe_has_the_published_tree_and_a_smoke_version_of_it(name: str) -> None:
+    full, smoke = (load_recipe(FOLDER / f"{name}.yaml", load_catalogue(), smoke=smoke) for smoke in (False, True))
+    assert smoke.name == f"{name}-smoke"
+    assert smoke.cluster == full.cluster
+    assert full.cluster.config["sizes"] == ([1, 7, 19] if name == "paper-7task" else [1, 4, 8])
+    assert (smoke.experts.name, smoke.extractor.name) == (full.experts.name, full.extractor.name)
+    assert set(smoke.experts.types) == set(full.experts.types)
+    assert sum(level.steps for level in smoke.experts.levels) < 100 < full.experts.levels[0].steps
+
+
+SMOKE = "smoke:\n  cluster: {config: {sizes: [1, 2]}}\n  experts: {patch: 48}\n"
+
+
+def test_the_smoke_part_is_put_over_the_rest_only_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "micro.yaml"
+    path.write_text(RECIPE + SMOKE)
+    plain, smoke = (load_recipe(path, load_catalogue(), smoke=smoke) for smoke in (False, True))
+    assert plain.cluster == make_recipe(tmp_path).cluster
+    assert (smoke.cluster.config["sizes"], smoke.experts.patch, smoke.name) == ([1, 2], 48, "micro-smoke")
+    assert smoke.synthesize == plain.synthesize
+
+
+def test_a_problem_of_the_smoke_part_is_blamed_on_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "micro.yaml"
+    path.write_text(RECIPE + SMOKE.replace("48", "47"))
+    line = len((RECIPE + SMOKE).splitlines())
+    with pytest.raises(ConfigError, match=rf"micro\.yaml:{line}: experts\.patch: resunet needs a multiple"):
+        load_recipe(path, load_catalogue(), smoke=True)
+
+
+def test_a_recipe_without_a_smoke_part_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "micro.yaml"
+    path.write_text(RECIPE)
+    with pytest.raises(ConfigError, match="has no part 'smoke'"):
+        load_recipe(path, load_catalogue(), smoke=True)
+
+
 def test_every_problem_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
-    text = RECIPE.replace("samples: 72", "samples: none").replace("name: kmeans", "name: kmeens")
+    text = RECIPE.replace("samples: 72", "samples: none").replace("name: kmeans-topdown", "name: kmeens")
     text = text.replace("noise: {}", "noise: {set: {sigmaa: [1, 2]}}").replace(
         "patch: 32\n  levels", "pach: 32\n  levels"
     )

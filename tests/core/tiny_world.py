@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -27,7 +28,7 @@ extractor:
   name: compact
   config: {crop: 48, widths: [8, 8], dim: 8}
   training: {steps: 12, batch: 8, warmup: 2, checkpoint_every: 4}
-cluster: {name: kmeans, config: {sizes: [1, 3, 4], restarts: 2}}
+cluster: {name: kmeans-topdown, config: {sizes: [1, 3, 4], restarts: 2}}
 experts:
   name: resunet
   config: {widths: [8, 8], encoder: [1, 1], decoder: [1]}
@@ -68,7 +69,7 @@ def make_run(folder: Path, name: str, watch: Watcher | None = None, text: str = 
     recipe = make_recipe(folder, text)
     photos = load_photos(make_photos(folder / "photos"), recipe.synthesize.crop)
     store = open_registry(folder / name, create=True)
-    extra = {} if watch is None else {"watch": watch}
+    extra: dict[str, Any] = {} if watch is None else {"watch": watch}
     return Run(recipe, store, load_catalogue(), photos, folder / name / "work", folder / name / "reports", **extra)
 
 

@@ -27,6 +27,7 @@ def ablate(
     sweep: Annotated[Path, typer.Argument(help="YAML sweep, for example recipes/ablation-extractor-clusterer.yaml")],
     data: Annotated[Path, typer.Option(help="folder of clean photos")],
     out: Annotated[Path, typer.Option(help="folder for tables, plot and a registry for each cell; continued if there")],
+    datasets: Annotated[Path | None, typer.Option(help="folder of data sets, for given pairs")] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to PyTorch")] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="only say which cells there are and what they share")
@@ -51,7 +52,7 @@ def ablate(
     name, cells = load_sweep(sweep, catalogue)
     read_rows(out)  # refuses a folder that holds something else
     with bars() as watch:
-        bench = Bench(name, out, data, catalogue, partial(open_registry, create=True), watch)
+        bench = Bench(name, out, data, catalogue, partial(open_registry, create=True), watch, datasets)
         if dry_run:
             _print_plan(plan(bench, cells))
             return

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from unirestorer.cli import ablate, degrade, diagnose, evaluate, extend, plugins, registry, restore, train
+from unirestorer.cli import (
+    ablate,
+    captions,
+    datasets,
+    degrade,
+    diagnose,
+    evaluate,
+    experts,
+    extend,
+    plugins,
+    registry,
+    restore,
+    train,
+    train_extractor,
+)
 from unirestorer.cli.console import FAILED, complain, say
 from unirestorer.core.errors import UniRestorerError
 
@@ -39,7 +53,21 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (restore, diagnose, degrade, train, extend, evaluate, ablate, plugins, registry):
+    for module in (
+        restore,
+        diagnose,
+        degrade,
+        captions,
+        train,
+        train_extractor,
+        extend,
+        evaluate,
+        ablate,
+        plugins,
+        experts,
+        datasets,
+        registry,
+    ):
         module.register(app)
     return app
 

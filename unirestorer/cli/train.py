@@ -20,14 +20,16 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe, for example recipes/tiny.yaml")],
-    data: Annotated[Path, typer.Option(help="folder of clean photos")],
     registry: Annotated[Path, typer.Option(help="registry to create or continue")],
+    data: Annotated[Path | None, typer.Option(help="folder of clean photos to damage")] = None,
+    datasets: Annotated[Path | None, typer.Option(help="folder of data sets, for the recipe's given pairs")] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to PyTorch")] = 0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="the recipe's small version: all stages, few steps")] = False,
 ) -> None:
-    """Train extractor, experts and routers from clean photos. Run again after an interruption to go on."""
+    """Train extractor, experts and routers from clean photos, given pairs, or both. Run again to go on where it was."""
     import torch
 
-    from unirestorer.core.photos import load_photos
+    from unirestorer.core.pairs import open_data
     from unirestorer.core.pipeline import run_pipeline
     from unirestorer.core.recipe import load_recipe
     from unirestorer.core.run import Run
@@ -38,17 +40,18 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     catalogue = load_catalogue()
-    plan = load_recipe(recipe, catalogue)
-    photos = load_photos(data, plan.synthesize.crop)
+    plan = load_recipe(recipe, catalogue, smoke=smoke)
+    photos, given = open_data(plan, data, datasets)
     store = open_registry(registry, create=True)
     work, reports = registry / "work", registry / "reports"
     with write_lock(registry, timeout=0, name="extend.lock"), bars() as watch:
-        done = run_pipeline(Run(plan, store, catalogue, photos, work, reports, watch))
-    _summary(done)
+        done = run_pipeline(Run(plan, store, catalogue, photos, work, reports, watch, given))
+    print_stages(done)
     typer.echo(f"registry: {registry}   reports: {reports}")
 
 
-def _summary(reports: list[StageReport]) -> None:
+def print_stages(reports: list[StageReport]) -> None:
+    """What every stage did, as a table."""
     from rich.console import Console
     from rich.table import Table
 
