@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +33,16 @@ def test_every_published_size_of_every_expert_has_the_published_parameters(rows:
         assert (row["verdict"], row["source"]) == ("equal", size.source)
         assert row["licence"]
     assert {row["published"] for row in shown.values()} == {None}
+
+
+def test_the_table_of_the_documentation_is_what_the_command_counts(rows: list[dict[str, Any]]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "parts.md").read_text(encoding="utf-8")
+    listed = re.findall(
+        r"^\| `(\w+)` \| ([^|]+) \| ([\d,]+) \| ([\d,]+) \| ([^|]+) \| ([^|]+) \|$", page, flags=re.MULTILINE
+    )
+    keys = ("name", "variant", "parameters", "published", "licence", "source")
+    wanted = [tuple(f"{row[key]:,}" if isinstance(row[key], int) else row[key] for key in keys) for row in rows]
+    assert listed == [row for row, found in zip(wanted, rows, strict=True) if found["published"]]
 
 
 def test_every_expert_is_there_once_or_once_per_size(rows: list[dict[str, Any]]) -> None:
