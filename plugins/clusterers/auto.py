@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from unirestorer.core.hierarchy import Hierarchy
 
@@ -36,7 +37,8 @@ class Auto:
         points = checked("auto", dr, config.normalize, 2)
         sample = points.take(points.draw(config.sample, config.seed))
         top_down = config.method == "kmeans-topdown"
-        sizes, notes = self._top_down(sample) if top_down else self._bottom_up(sample)
+        with threadpool_limits(1):  # equal figures for any number of threads
+            sizes, notes = self._top_down(sample) if top_down else self._bottom_up(sample)
         settings = KMeansConfig(sizes=sizes, **config.model_dump(include={"normalize", "seed", "restarts"}))
         model = (TopDownKMeans if top_down else BottomUpKMeans)(settings)
         self.hierarchy_ = model.fit(dr).hierarchy_

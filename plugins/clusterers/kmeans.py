@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ SAMPLE = 10000
 """Samples that restarts are compared on."""
 BRIEF = 30
 """Iterations after which restarts are compared: bad ones are often slow, and the best one goes on."""
-LONGEST = 100
+LONGEST = 50
 """Passes over all samples at most."""
 STILL = 1e-4
 """Lloyd's algorithm ends when the squared movement of all centres is below this share of the mean variance."""
@@ -58,10 +59,11 @@ def best_of(
         model = KMeans(count, n_init=1, max_iter=BRIEF, random_state=int(seed))
         return model.fit(points, sample_weight=weights)
 
-    # Threads of OpenMP would add their sums in the order in which they finish.
-    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+    # Threads of OpenMP would add their sums in the order in which they finish. Its limit is that of the calling thread.
+    one_thread = partial(threadpool_limits, 1, user_api="openmp")
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters: callers see to that
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        with ThreadPoolExecutor(torch.get_num_threads(), initializer=one_thread) as pool:
             tried = list(pool.map(brief, np.random.SeedSequence(seed).generate_state(restarts)))
         start = min(tried, key=lambda model: model.inertia_).cluster_centers_
         model = KMeans(count, init=start, n_init=1).fit(points, sample_weight=weights)
@@ -123,7 +125,9 @@ def gathered(
         below = centres[0]
         up = np.arange(size, dtype=np.int32)
         if size < len(below):
-            up = best_of(below, size, restarts, seed, weights).labels
+            up = np.unique(best_of(below, size, restarts, seed, weights).labels, return_inverse=True)[1].astype(
+                np.int32
+            )
         centres.insert(0, joined(below, weights, up))
         above.insert(0, up)
         weights = np.bincount(up, weights).astype(np.int64)

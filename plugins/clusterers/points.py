@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +52,7 @@ class Points:
             if len(spans) < 2:
                 yield from map(one, spans)
                 return
-            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            with ThreadPoolExecutor(torch.get_num_threads(), initializer=partial(threadpool_limits, 1)) as pool:
                 yield from pool.map(one, spans)
 
     def draw(self, count: int, seed: int, rows: Rows | None = None) -> Rows:

@@ -44,6 +44,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.benchmark(group="restormer on one image of 512x512 on the CPU")
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=["channels_last", "contiguous"])
 def test_restormer(benchmark: Any, networks: tuple[nn.Module, nn.Module], layout: torch.memory_format) -> None:
