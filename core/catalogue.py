@@ -19,6 +19,8 @@ from .contracts import (
 from .errors import ConfigError, UnknownNameError
 
 S = TypeVar("S")
+LONGEST = 200
+"""Characters of a wrong value that are shown."""
 
 
 def _ignore(report: StageReport) -> None:
@@ -82,5 +84,13 @@ def validation_lines(error: ValidationError, where: str) -> list[str]:
     lines = []
     for problem in error.errors():
         place = ".".join([where, *(str(part) for part in problem["loc"])]).strip(".")
-        lines.append(f"{place}: {problem['msg']} (got {problem['input']!r})")
+        lines.append(f"{place}: {said(problem)}")
     return lines
+
+
+def said(problem: Mapping[str, Any]) -> str:
+    """What a problem that pydantic found is, and what was given, in one line."""
+    if problem["type"] == "missing":  # what was given is then all that stands around it
+        return str(problem["msg"])
+    given = repr(problem["input"])
+    return f"{problem['msg']} (got {given if len(given) <= LONGEST else f'{given[:LONGEST]} ...'})"

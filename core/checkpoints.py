@@ -111,6 +111,8 @@ def _check_sums(path: Path) -> None:
 
 def _reason(path: Path, error: Exception) -> str:
     """Why ``torch.load`` refused, and what to do about it."""
+    if "TorchScript" in str(error):
+        return "is a program (TorchScript), not weights; use the state dict that it was made from"
     said = _WANTED.search(str(error))
     wanted = said[1] if said else _foreign(path)
     if wanted:
@@ -118,8 +120,6 @@ def _reason(path: Path, error: Exception) -> str:
             f"wants to run {wanted} when it is loaded, which a file of weights never needs; not loaded; "
             "use safetensors, or a file with the state dict alone"
         )
-    if "TorchScript" in str(error):
-        return "is a program (TorchScript), not weights; use the state dict that it was made from"
     if "Unsupported operand" in str(error) and zipfile.is_zipfile(path):
         return "has another pickle protocol than torch.save by itself; save its state dict again, as safetensors"
     why = "its pickle cannot be read" if isinstance(error, pickle.UnpicklingError) else _line(error)

@@ -92,6 +92,12 @@ class Given:
         ]
         return fingerprint([(s.kind, dict(s.config)) for s in self.sources], listed)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for everything that is odd but usable, such as another number of pairs than published."""
+        opened = [(source.data, note) for source in self.sources for note in source.data.notes]
+        return tuple(dict.fromkeys(f"{d.root}: {d.about.name} {d.split.name}: {note}" for d, note in opened))
+
     def of(self, kinds: Collection[str]) -> Given:
         """The pairs of these damage types alone."""
         return replace(self, sources=tuple(source for source in self.sources if source.kind in kinds))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, said
 from .contracts import Config, ExtractorSpec, Preset
 from .datasets import find as find_dataset
 from .errors import ConfigError, UniRestorerError
@@ -27,7 +27,8 @@ class TrainingConfig(Config):
     """One run of the training loop: linear warm-up, then ``schedule``, gradients clipped, weights averaged (EMA).
 
     ``schedule``: ``cosine`` from ``lr`` down to ``floor`` times ``lr``, or ``constant``. ``weight_decay`` is that of
-    AdamW; with ``adam`` it is added to the gradient, as an L2 penalty. ``ema`` 0: no averaging.
+    AdamW, with ``adam`` an L2 penalty; of ``all`` parameters, or of ``matrices`` alone, which spares biases,
+    normalisation and temperatures. ``ema`` 0: no averaging.
     """
 
     steps: PositiveInt
@@ -39,6 +40,8 @@ class TrainingConfig(Config):
     floor: Fraction = 0.01
     warmup: int = Field(default=100, ge=0)
     weight_decay: float = Field(default=1e-4, ge=0)
+    decayed: Literal["all", "matrices"] = "all"
+    eps: PositiveFloat = 1e-8
     ema: float = Field(default=0.995, ge=0, lt=1)
     clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -282,7 +285,7 @@ def _checked(values: Mapping[Any, Any], catalogue: Catalogue, model: type[R]) ->
     try:
         recipe = model.model_validate(values)
     except ValidationError as error:
-        problems += [(item["loc"], f"{item['msg']} (got {item['input']!r})") for item in error.errors()]
+        problems += [(item["loc"], said(item)) for item in error.errors()]
     return recipe, problems + _plugin_problems(values, catalogue)
 
 
@@ -383,7 +386,7 @@ def _collect(model: type[Config], values: Any, place: Place, problems: list[Prob
     except ValidationError as error:
         for item in error.errors():
             if item["type"] != "missing" or place[-1] != "set":
-                problems.append(((*place, *item["loc"]), f"{item['msg']} (got {item['input']!r})"))
+                problems.append(((*place, *item["loc"]), said(item)))
 
 
 def locate(tree: yaml.Node | None, loc: Sequence[str | int]) -> tuple[int, int]:

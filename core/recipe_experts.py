@@ -32,6 +32,9 @@ def expert_problems(values: Mapping[str, Any], catalogue: Catalogue) -> Problems
     for place, spec in specs.items():
         if problem := _misplaced(spec, place, catalogue):
             yield (*place, "name"), problem
+    root = specs.get(("experts",))
+    if root is not None and root.name == "identity" and ("experts", "adapter") in found:
+        yield ("experts", "name"), "'identity' has no weights that experts.adapter can rest on; name a network"
     for spec in {spec.name: spec for spec in specs.values()}.values():
         yield from _patches(values, spec)
 

@@ -43,7 +43,7 @@ def test_one_command_teaches_the_model_a_new_damage(own: Path, world: Path, caps
     out = capsys.readouterr().out
     assert "unseen samples lie nearest to its own nodes" in out
     assert "held-out samples" in out
-    assert "models/micro.2; new nodes: rain" in out
+    assert "models/micro.2; new experts: rain" in out
     assert run("registry", "verify", own) == 0
     assert "8 experts have the sha256 that they had before" in capsys.readouterr().out
     photo = world / "photos" / "photo0.png"

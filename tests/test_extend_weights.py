@@ -172,13 +172,16 @@ def test_files_that_cannot_be_an_expert_are_one_line_each(
     larger = theirs("ESRGAN.__arch.RRDB", "RRDBNet", num_filters=4, num_blocks=1, scale=4)
     torch.save(larger, tmp_path / "x4.pth")
     torch.save(torch.nn.Linear(3, 3).state_dict(), tmp_path / "linear.pth")
-    torch.save(theirs("NAFNet", "NAFNet", **NAFNET), tmp_path / "net.pth")
+    network = theirs("NAFNet", "NAFNet", **NAFNET)
+    torch.save(network, tmp_path / "net.pth")
+    torch.save(network | {"intro.weight": network["intro.weight"] + torch.inf}, tmp_path / "odd.pth")
     cases = (
         (("trap.pth",), ("trap.pth", "wants to run")),
         (("x4.pth",), ("x4.pth: is of no architecture that is here", "spandrel: ESRGAN enlarges 4 times")),
         (("x4.pth", "--arch", "spandrel"), ("x4.pth: spandrel: ESRGAN enlarges 4 times, wanted scale 1",)),
         (("linear.pth",), ("tried resunet", "nafnet", "spandrel: no architecture has these 2 parameter names")),
         (("net.pth", "--arch", "resunet"), ("net.pth", "do not fit the network")),
+        (("odd.pth", "--force"), ("all: the network of ", "odd.pth gives values that are infinite or no numbers")),
         (("none.pth",), ("none.pth", "no such file")),
     )
     for (name, *options), wanted in cases:

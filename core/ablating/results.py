@@ -33,6 +33,7 @@ COLUMNS = (
     Column("NMI", "cluster.nmi_type", max, 3),
     Column("purity", "cluster.purity_type", max, 3),
     Column("degree purity", "cluster.purity_degree", max, 3),
+    Column("unseen purity", "extract.degree purity", max, 3),
     Column("type found", "evaluate.type accuracy", max, 3),
     Column("oracle dB", "costs.oracle psnr", max, 2),
     Column("root dB", "costs.root psnr", max, 2),

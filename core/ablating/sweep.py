@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from ..catalogue import Catalogue
+from ..catalogue import Catalogue, said
 from ..contracts import Config
 from ..errors import ConfigError
 from ..overlay import overlaid
@@ -55,7 +55,7 @@ def load_sweep(path: Path, catalogue: Catalogue) -> tuple[str, tuple[Cell, ...]]
     try:
         sweep = Sweep.model_validate(values)
     except ValidationError as error:
-        wrong = [(item["loc"], f"{item['msg']} (got {item['input']!r})") for item in error.errors()]
+        wrong = [(item["loc"], said(item)) for item in error.errors()]
         raise ConfigError([_line(path, tree, loc, text) for loc, text in wrong]) from None
     problems = [_line(path, tree, loc, text) for loc, text in _sweep_problems(sweep, tree)]
     if problems:

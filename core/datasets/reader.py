@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,10 +15,12 @@ from ..errors import DataError, UnknownNameError
 from ..images import load, size_of
 from .described import Place, PublishedSet, Rule, Split
 from .folders import Found, files, subfolders
-from .published import PUBLISHED
+from .published import OWN, PUBLISHED
 
 Side = Literal["lq", "gt"]
 """The damaged image of a pair, or its truth."""
+_UNPAIRED = 2
+"""How near a place came whose files do not pair."""
 
 
 class Pair(NamedTuple):
@@ -103,7 +105,8 @@ def open_dataset(name: str, root: Path, split: str, *, strict: bool = False) -> 
     about = find(name)
     part = about.split(split)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; wanted {_wanted(about, part)}")
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {what}; wanted {_wanted(about, part)}")
     complaints: list[tuple[int, str]] = []
     for base in _bases(root, about):
         for place in (*part.places, *filter(None, (_inside(base.name, place) for place in part.places))):
@@ -111,7 +114,8 @@ def open_dataset(name: str, root: Path, split: str, *, strict: bool = False) -> 
             if isinstance(tried, Dataset):
                 if strict and tried.notes:
                     raise DataError(f"{root}: {about.name} {part.name}: {tried.notes[0]}")
-                return tried
+                skipped = [f"not read: {text}" for severity, text in complaints if severity == _UNPAIRED]
+                return replace(tried, notes=(*tried.notes, *skipped))
             complaints.append(tried)
     worst = max(complaints, key=lambda complaint: complaint[0])
     if worst[0]:
@@ -123,7 +127,8 @@ def open_dataset(name: str, root: Path, split: str, *, strict: bool = False) -> 
 def _wanted(about: PublishedSet, split: Split) -> str:
     number = "any number of" if split.count is None else f"{split.count}"
     things = "pairs" if about.kind == "pairs" else "photos"
-    return f"{about.name} {split.name} ({number} {things}, published at {about.home})"
+    home = "" if about is OWN else f", published at {about.home}"
+    return f"{about.name} {split.name} ({number} {things}{home})"
 
 
 def _bases(root: Path, about: PublishedSet) -> Iterator[Path]:
@@ -160,7 +165,7 @@ def _open(about: PublishedSet, split: Split, root: Path, base: Path, place: Plac
     else:
         pairs = _paired(about, split, lq, gt, place)
         if isinstance(pairs, str):
-            return (2, pairs) if pairs else (0, "")
+            return (_UNPAIRED, pairs) if pairs else (0, "")
         count = len(pairs)
         opened = Dataset(about, split, root, base, place, pairs=pairs)
     if split.count in (None, count):

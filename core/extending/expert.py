@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +89,9 @@ def try_expert(bench: Bench, name: str, weights: Path | None, clock: Clock) -> T
     old, new = (errors(net, trials.damaged, trials.clean) for net in (former, network))
     section = bench.options.routing(trained.recipe.routers)
     before, after = (float(scaled_cost(*table, section).mean()) for table in (old, new))
+    if not math.isfinite(after):
+        what = f"the network of {weights}" if weights else "the trained network"
+        raise RegistryError(f"{name}: {what} gives values that are infinite or no numbers on photos; not kept")
     gap = np.square((trials.damaged.astype(np.float32) - trials.clean) / 255).mean((1, 2, 3))
     kinds = (KindReport(name, len(trials), *(mean_psnr(mse) for mse in (gap, old[1], new[1]))),)
     verdict = f"cost on {len(trials)} unseen samples: {before:.4f} before, {after:.4f} with the new expert"

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError
 
+from ..catalogue import said
 from ..contracts import Config
 from ..errors import ConfigError
 from ..recipe import ClusterConfig, DegradationChoice, RoutersConfig, TrainingConfig, locate, read_mapping
@@ -82,8 +83,7 @@ def load_extension(path: Path) -> ExtensionRecipe:
     except ValidationError as error:
         raise ConfigError(
             [
-                f"{path}:{locate(tree, item['loc'])[1]}: {'.'.join(map(str, item['loc']))}: {item['msg']} "
-                f"(got {item['input']!r})"
+                f"{path}:{locate(tree, item['loc'])[1]}: {'.'.join(map(str, item['loc']))}: {said(item)}"
                 for item in error.errors()
             ]
         ) from None

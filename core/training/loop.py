@@ -7,9 +7,9 @@ checkpoint is weights, averages and the optimizer's moments, and a resumed run e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -54,6 +54,18 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     return config.lr * (config.floor + (1 - config.floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+def optimizer_of(parameters: Sequence[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimizer that ``config`` describes."""
+    groups: list[dict[str, Any]] = [{"params": list(parameters)}]
+    if config.decayed == "matrices":
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2]},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+    make, decay = OPTIMIZERS[config.optimizer], config.weight_decay
+    return make(groups, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=decay)
+
+
 def fit(
     objective: nn.Module,
     batches: Batches,
@@ -70,9 +82,7 @@ def fit(
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     parameters = [p for p in objective.parameters() if p.requires_grad]
     average = [p.detach().clone().to(accelerator.device) for p in parameters]
-    optimizer = OPTIMIZERS[config.optimizer](
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
-    )
+    optimizer = optimizer_of(parameters, config)
     model, optimizer = accelerator.prepare(objective, optimizer)
     saved = Checkpoint(checkpoint, parameters, list(objective.buffers()), average, optimizer)
     model.train()

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from unirestorer.core import Config
 
@@ -22,6 +30,15 @@ Sizes = Annotated[tuple[PositiveInt, ...], AfterValidator(_growing)]
 """Nodes per level, the first is 1."""
 Sample = Annotated[int, Field(ge=50)]
 """How many DRs a slow method looks at; the others go to the nearest of the leaves that it finds."""
+C = TypeVar("C", bound=Config)
+
+
+def _for_all_leaves(config: C, field: str, sizes: tuple[int, ...]) -> C:
+    """``config``, whose ``field`` says how many DRs are looked at together: refused where leaves are more."""
+    given = getattr(config, field)
+    if given < sizes[-1]:
+        raise ValueError(f"{field} {given} must be at least the number of leaves, {sizes[-1]}")
+    return config
 
 
 class DRConfig(Config):
@@ -44,6 +61,10 @@ class MiniBatchConfig(KMeansConfig):
     batch: PositiveInt = 4096
     passes: PositiveInt = 5
 
+    @model_validator(mode="after")
+    def _enough(self) -> MiniBatchConfig:
+        return _for_all_leaves(self, "batch", self.sizes)
+
 
 class AgglomerativeConfig(DRConfig):
     """Nodes per level, how the distance of two clusters is measured, and how many DRs are merged."""
@@ -52,12 +73,20 @@ class AgglomerativeConfig(DRConfig):
     linkage: Literal["ward", "complete", "average", "single"] = "ward"
     sample: Sample = 5000
 
+    @model_validator(mode="after")
+    def _enough(self) -> AgglomerativeConfig:
+        return _for_all_leaves(self, "sample", self.sizes)
+
 
 class BisectingConfig(KMeansConfig):
     """``strategy``: which node is divided next, the one of the largest sum of squares or of the most samples."""
 
     strategy: Literal["biggest_inertia", "largest_cluster"] = "biggest_inertia"
     sample: Sample = 20000
+
+    @model_validator(mode="after")
+    def _enough(self) -> BisectingConfig:
+        return _for_all_leaves(self, "sample", self.sizes)
 
 
 class MixtureConfig(KMeansConfig):
@@ -69,6 +98,10 @@ class MixtureConfig(KMeansConfig):
     covariance: Literal["diag", "tied"] = "diag"
     floor: PositiveFloat = 1e-6
     sample: Sample = 20000
+
+    @model_validator(mode="after")
+    def _enough(self) -> MixtureConfig:
+        return _for_all_leaves(self, "sample", self.sizes)
 
 
 class DensityConfig(DRConfig):

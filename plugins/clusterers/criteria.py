@@ -48,10 +48,10 @@ def choose(
     if len(found) == 1:
         ((count, labels),) = found.items()
         return Choice(count, labels, "no node can be divided further", divided=False)
-    best, why = (
-        _silhouette(points, found, groups) if config.criterion == "silhouette" else _gap(config, points, family, groups)
-    )
-    return Choice(best, found[best], f"{why} ({min(found)} to {max(found)} tried)", divided=best > min(found))
+    silhouette = config.criterion == "silhouette"  # which the undivided have none of
+    best, why = _silhouette(points, found, groups) if silhouette else _gap(config, points, family, groups)
+    tried = f"{sorted(found)[silhouette]} to {max(found)} tried"
+    return Choice(best, found[best], f"{why} ({tried})", divided=best > min(found))
 
 
 def _silhouette(

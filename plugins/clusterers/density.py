@@ -39,7 +39,7 @@ class Density:
         count, noise = int(found.max(initial=-1)) + 1, found < 0
         if not count:
             raise ShapeError(
-                f"hdbscan: found no dense place among {len(sample)} DRs; lower fewest (now {config.fewest})"
+                f"hdbscan: no dense place among {len(sample)} DRs; lower fewest (now {config.fewest}) or neighbours"
             )
         centres = np.stack([sample[found == label].mean(axis=0) for label in range(count)])
         found = np.where(noise, nearest(sample, centres), found)
@@ -55,7 +55,7 @@ class Density:
     def _dense(self, sample: NDArray[np.float32]) -> NDArray[np.integer]:
         """Cluster (n,) of each sample, -1 for noise."""
         config = self.config
-        if len(sample) < 2 * config.fewest:
+        if len(sample) < max(2 * config.fewest, config.neighbours or 0):
             return np.full(len(sample), -1)
         model = HDBSCAN(
             min_cluster_size=config.fewest,

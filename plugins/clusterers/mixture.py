@@ -18,7 +18,7 @@ from unirestorer.core.hierarchy import Hierarchy
 
 from .configs import MixtureConfig
 from .kmeans import gathered
-from .points import checked
+from .points import Points, Rows, checked
 from .tree import from_labels
 
 
@@ -39,6 +39,17 @@ class Mixture:
         config = self.config
         points = checked("gmm", dr, config.normalize, config.sizes[-1])
         picked = points.draw(config.sample, config.seed)
+        labels, means = self._components(points, picked) if config.sizes[-1] > 1 else _one(points)
+        counts = points.counts(labels, config.sizes[-1])
+        _, above = gathered(means, counts, config.sizes, config.restarts, config.seed)
+        self.hierarchy_ = from_labels(points, labels, above)
+        few = len(picked) < len(points)
+        self.notes_ = (f"gmm was fitted to {len(picked)} of {len(points)} DRs",) if few else ()
+        return self
+
+    def _components(self, points: Points, picked: Rows) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The most probable component (N,) of each point, and the means (K, D) of all components."""
+        config = self.config
         model = GaussianMixture(
             config.sizes[-1],
             covariance_type=config.covariance,
@@ -50,10 +61,10 @@ class Mixture:
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(points.take(picked).astype(np.float64))
         chunks = points.chunks(lambda part, _: model.predict(part.astype(np.float64)).astype(np.int32))
-        labels = np.concatenate(list(chunks))
-        counts = points.counts(labels, config.sizes[-1])
-        _, above = gathered(model.means_.astype(np.float32), counts, config.sizes, config.restarts, config.seed)
-        self.hierarchy_ = from_labels(points, labels, above)
-        few = len(picked) < len(points)
-        self.notes_ = (f"gmm was fitted to {len(picked)} of {len(points)} DRs",) if few else ()
-        return self
+        return np.concatenate(list(chunks)), model.means_.astype(np.float32)
+
+
+def _one(points: Points) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """One component, of one point at least: scikit-learn wants two."""
+    labels = np.zeros(len(points), dtype=np.int32)
+    return labels, points.means(labels, 1)

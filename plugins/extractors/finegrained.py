@@ -1,7 +1,7 @@
 """``finegrained``: the paper's DR extractor, DA-CLIP for type and degree (section 3.2).
 
-The network of ``daclip``, put otherwise: clean photos are cropped to the tower's size first and damaged then, so that
-nothing is resized, which would erase noise and compression marks; an image is looked at in its centre at native
+The network of ``daclip``, put otherwise: clean photos are cropped first and damaged then, and the tower gets a crop of
+that: nothing is resized, which would erase noise and compression marks; an image is looked at in its centre at native
 resolution. Prompts name type and degree ("a photo with small noise"), and the loss takes equal prompts for positives of
 each other.
 """

@@ -67,6 +67,11 @@ def _unusable(found: Mapping[str, Any]) -> str:
         return "a residual network"
     if not isinstance(vision.get("image_size", 224), int):
         return f"images of {vision['image_size']} pixels, not square ones"
+    patch, side = vision.get("patch_size", 16), vision.get("image_size", 224)
+    if isinstance(patch, int) and patch > side:
+        return f"patches of {patch} pixels in images of {side}"
+    if vision.get("pool_type") == "none":
+        return "no pooled embedding"
     if "multimodal_cfg" in found:
         return "a captioning model"
     if text.get("vocab_size", VOCABULARY) != VOCABULARY:

@@ -212,7 +212,7 @@ def test_means_over_seeds_stand_below_the_table() -> None:
         Row(f"a+{seed}", {"x": "a", "seed": str(seed)}, "", "done" if found else "failed", figures=found)
         for seed, found in enumerate(figures)
     ]
-    assert markdown(rows).splitlines()[-1] == "| a | 2 | - | - | - | - | - | - | - | 2.00 ± 1.00 |"
+    assert markdown(rows).splitlines()[-1] == "| a | 2 | - | - | - | - | - | - | - | - | 2.00 ± 1.00 |"
 
 
 @pytest.mark.parametrize("axes", [["x"], ["x", "y", "z"]])

@@ -30,10 +30,8 @@ from unirestorer.registry.base import ZarrRegistry
 from .tiny_world import RECIPE, contents, make_recipe, make_run
 
 MAIN = "  config: {widths: [16, 16], encoder: [2, 2], decoder: [2]}\n"
-ADAPTED = RECIPE.replace(
-    "  config: {widths: [8, 8], encoder: [1, 1], decoder: [1]}\n",
-    MAIN + "  adapter: {name: lora, config: {rank: 1, alpha: 2}}\n",
-)
+ADAPTER = "  adapter: {name: lora, config: {rank: 1, alpha: 2}}\n"
+ADAPTED = RECIPE.replace("  config: {widths: [8, 8], encoder: [1, 1], decoder: [1]}\n", MAIN + ADAPTER)
 TYPED = RECIPE.replace(
     "  patch: 32\n  levels",
     "  types: {lowlight: {name: resunet, config: {widths: [8], encoder: [1], decoder: []}}}\n  patch: 32\n  levels",
@@ -251,11 +249,16 @@ def test_another_architecture_for_a_damage(tmp_path: Path) -> None:
             "  types: {noise: {name: spandrel}}\n  adapter:",
             "experts.types.noise.name: 'spandrel' is made",
         ),
-        ("  name: resunet\n" + MAIN, "  name: identity\n  types: {noise: {name: resunet}}\n", "experts.patch: resunet"),
+        (
+            "  name: resunet\n" + MAIN + ADAPTER,
+            "  name: identity\n  types: {noise: {name: resunet}}\n",
+            "experts.patch: resunet",
+        ),
+        ("  name: resunet\n" + MAIN, "  name: identity\n", "experts.name: 'identity' has no weights"),
     ],
 )
 def test_a_wrong_architecture_in_a_recipe_is_one_line(tmp_path: Path, old: str, new: str, line: str) -> None:
-    text = ADAPTED.replace(old, new).replace("patch: 32\n  levels", "patch: 40\n  levels", "identity" in new)
+    text = ADAPTED.replace(old, new).replace("patch: 32\n  levels", "patch: 40\n  levels", "identity\n  types" in new)
     with pytest.raises(ConfigError, match=rf"micro.yaml:\d+: {line}") as caught:
         make_recipe(tmp_path, text)
     assert len(caught.value.problems) == 1

@@ -247,7 +247,7 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_program_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
         archive.writestr("net/constants.pkl", pickle.dumps((), protocol=2))
-        archive.writestr("net/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("net/data.pkl", b"\x80\x02c__torch__.net\nNet\n)\x81.")  # an object of a compiled class
         archive.writestr("net/version", "3\n")
     assert "is a program (TorchScript)" in refusal(tmp_path / "w.pt")
 

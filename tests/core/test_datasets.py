@@ -256,6 +256,23 @@ def test_a_damaged_image_without_truth_is_named(tmp_path: Path) -> None:
         open_dataset("DDN", tmp_path, "train")
 
 
+def test_a_layout_that_does_not_pair_is_a_note_where_another_does(tmp_path: Path) -> None:
+    write(tmp_path, {f"eval15/low/{n}.png": f"eval15/high/{n}.png" for n in range(15)})
+    write(tmp_path, {"test/input/7.png": "test/target/7.png"})
+    assert open_dataset("LOLv1", tmp_path, "test").notes == ()
+    write(tmp_path, ["eval15/low/15.png"])
+    data = open_dataset("LOLv1", tmp_path, "test", strict=False)
+    assert told(data) == {"test/input/7.png": "test/target/7.png"}
+    assert [note.partition(" ")[0] for note in data.notes] == ["test/input", "not"]
+    assert "eval15/low/15.png has no truth in eval15/high (1 of 16 files have none)" in data.notes[1]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    write(tmp_path, ["lq.png"])
+    with pytest.raises(DataError, match=r"lq.png: is a file, not a folder; wanted pairs train \(any number of .*\)$"):
+        open_dataset("pairs", tmp_path / "lq.png", "train")
+
+
 def test_two_truths_of_one_name_are_named(tmp_path: Path) -> None:
     write(tmp_path, {"lq/1.png": "gt/1.png"})
     write(tmp_path, ["gt/1.jpg"])
@@ -325,6 +342,9 @@ def test_names_are_forgiving_and_unknown_ones_get_a_hint() -> None:
 def test_a_set_is_found_among_others_by_the_names_of_its_archives(tmp_path: Path) -> None:
     write(tmp_path, {"OTS/hazy/1_1.png": "OTS/clear/1.png", "SOTS/outdoor/hazy/2_1.png": "SOTS/outdoor/gt/2.png"})
     write(tmp_path, {"LOL-v2/Synthetic/Train/Low/a.png": "LOL-v2/Synthetic/Train/Normal/a.png"})
+    for name, folder in (("Rain100H", "RainTrainH"), ("Rain200L", "rain_data_train_Light")):
+        write(tmp_path, {f"{folder}/rain/norain-1x2.png": f"{folder}/norain/norain-1.png"})
+        assert open_below(tmp_path, name, "train").root == tmp_path / folder
     assert open_below(tmp_path, "RESIDE", "train").root == tmp_path / "OTS"
     assert open_below(tmp_path, "RESIDE", "test-outdoor").root == tmp_path / "SOTS"
     assert open_below(tmp_path, "LOLv2-syn", "train").root == tmp_path / "LOL-v2"

@@ -291,11 +291,19 @@ def test_damaged_files_and_unequal_sizes_are_named_when_drawn(sets: Path, tmp_pa
         draw(load_catalogue(), [], Photos((), (), ()), np.zeros(0, np.int32), 60, 48, 3, given)
 
 
-def test_pairs_alone_train_a_model_that_restores(world: Path, tmp_path: Path) -> None:
+def test_pairs_alone_train_a_model_that_restores(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = TEXT.replace("  degradations: {noise: {}}\n", "")
     (tmp_path / "pairs.yaml").write_text(text[: text.index("  extra:")] + text[text.index("routers:") :])
     registry = tmp_path / "registry"
     assert run("train", tmp_path / "pairs.yaml", "--datasets", world / "sets", "--registry", registry) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert [line.partition(" has ")[2].partition(" as ")[0] for line in notes] == [
+        "18 of 12600 files",
+        "6 of 485 files",
+    ]
+    assert "/LOL: LOLv1 train: our485/low & our485/high has" in notes[1]
     dark = world / "sets/LOL/our485/low/0.png"
     assert run("restore", dark, "-o", tmp_path / "out.png", "--model", registry, "--task", "lowlight") == 0
     assert (tmp_path / "out.png").exists()

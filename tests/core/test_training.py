@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unirestorer.core.recipe import TrainingConfig
-from unirestorer.core.training.loop import Batches, DivergedError, fit, learning_rate, seeded
+from unirestorer.core.training.loop import Batches, DivergedError, fit, learning_rate, optimizer_of, seeded
 
 CONFIG = TrainingConfig(steps=40, batch=4, lr=0.05, warmup=5, ema=0.5, checkpoint_every=10)
 
@@ -112,3 +112,24 @@ def test_an_infinite_loss_is_an_error(tmp_path: Path) -> None:
         fit(
             seeded(Line, 1), lambda n: (batches(n)[0], torch.full((8, 1), torch.inf)), CONFIG, checkpoint=tmp_path / "c"
         )
+
+
+def test_the_optimizer_is_the_one_of_the_recipe() -> None:
+    parameters = [nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))]
+    plain = optimizer_of(parameters, TrainingConfig(steps=1, weight_decay=0.05))
+    assert isinstance(plain, torch.optim.AdamW)
+    assert [(len(group["params"]), group["weight_decay"]) for group in plain.param_groups] == [(2, 0.05)]
+    config = TrainingConfig(
+        steps=1, optimizer="adam", weight_decay=0.05, decayed="matrices", eps=1e-6, betas=(0.9, 0.98)
+    )
+    other = optimizer_of(parameters, config)
+    assert type(other) is torch.optim.Adam
+    assert [(group["params"][0].ndim, group["weight_decay"]) for group in other.param_groups] == [(2, 0.05), (1, 0.0)]
+    assert {(group["eps"], group["betas"]) for group in other.param_groups} == {(1e-6, (0.9, 0.98))}
+
+
+def test_the_learning_rate_follows_the_schedule() -> None:
+    cosine = TrainingConfig(steps=11, lr=1.0, warmup=1, floor=0.1)
+    assert [learning_rate(cosine, step) for step in (0, 1, 6, 11)] == pytest.approx([1, 1, 0.55, 0.1])
+    constant = cosine.model_copy(update={"schedule": "constant", "warmup": 2})
+    assert [learning_rate(constant, step) for step in (0, 1, 2, 10)] == pytest.approx([0.5, 1, 1, 1])

@@ -76,6 +76,14 @@ def test_every_size_is_reached_at_any_depth(name: str, sizes: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize("name", SIZED)
+def test_one_sample_is_a_tree_of_one_leaf(name: str) -> None:
+    dr = families(each=1)[0][:1]
+    tree = tree_of(name, dr, sizes=(1, 1), normalize=False)
+    assert tree.sizes == (1, 1)
+    assert np.array_equal(tree.centroid, dr.repeat(2, axis=0))
+
+
+@pytest.mark.parametrize("name", SIZED)
 def test_too_few_distinct_samples_are_one_line(name: str) -> None:
     dr = np.repeat(families(each=1)[0], 9, axis=0)
     with pytest.raises(ShapeError, match=rf"^{name}: got .* at least 13 distinct rows for 13 leaves$"):
@@ -187,8 +195,10 @@ def test_hdbscan_finds_the_number_of_leaves_and_gives_noise_to_the_nearest() -> 
     assert tree.sizes == (1, 4, 12)
     assert adjusted_rand_score([*prompt, 3, 3], tree.assign[:, 2]) == 1
     assert clusterer.notes_[0].startswith("hdbscan found 12 leaves; ")
-    with pytest.raises(ShapeError, match=r"found no dense place among 360 DRs; lower fewest \(now 300\)"):
+    with pytest.raises(ShapeError, match=r"no dense place among 360 DRs; lower fewest \(now 300\)"):
         fitted("hdbscan", dr, fewest=300)
+    with pytest.raises(ShapeError, match=r"no dense place among 360 DRs; .* or neighbours"):
+        fitted("hdbscan", dr, fewest=2, neighbours=361)
 
 
 def test_manual_is_the_tree_of_the_labels() -> None:
@@ -258,6 +268,10 @@ def test_manual_wants_a_label_for_every_sample() -> None:
         ("manual", {"groups": {"a": ()}}, "the group a is empty"),
         ("gmm", {"covariance": "full"}, "'diag' or 'tied'"),
         ("kmeans", {"seed": -1}, "greater than or equal to 0"),
+        ("minibatch-kmeans", {"sizes": (1, 50), "batch": 49}, "batch 49 must be at least the number of leaves, 50"),
+        ("agglomerative", {"sizes": (1, 51), "sample": 50}, "sample 50 must be at least the number of leaves, 51"),
+        ("bisecting", {"sizes": (1, 51), "sample": 50}, "sample 50 must be at least the number of leaves, 51"),
+        ("gmm", {"sizes": (1, 51), "sample": 50}, "sample 50 must be at least the number of leaves, 51"),
     ],
 )
 def test_a_bad_configuration_says_why(name: str, config: dict[str, Any], said: str) -> None:
@@ -275,6 +289,7 @@ def test_auto_finds_the_number_of_types_and_degrees(method: str, criterion: str)
     one, two = clusterer.notes_
     assert one.startswith(f"level 1: 4 nodes, {criterion} ")
     assert two.startswith(f"level 2: 12 nodes, {criterion} ")
+    assert one.endswith(" (2 to 8 tried)" if criterion == "silhouette" else " (1 to 8 tried)")
     if criterion == "silhouette":
         assert ", next best " in one
 

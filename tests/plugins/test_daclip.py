@@ -301,6 +301,8 @@ def test_published_weights_that_do_not_go_with_the_rest_are_refused(fields: dict
         (TowerConfig(embed_dim=8, vision_cfg={"depth": 3}, text_cfg={}), "open_clip cannot build it: .*'depth'"),
         (TowerConfig(embed_dim=8, vision_cfg={"width": 32}, text_cfg={}), "open_clip cannot build it"),
         (TowerConfig(embed_dim=8, vision_cfg={"image_size": [8, 9]}, text_cfg={}), "not square"),
+        (TowerConfig(embed_dim=8, vision_cfg={"image_size": 8}, text_cfg={}), "patches of 16 pixels in images of 8"),
+        (TowerConfig(embed_dim=8, vision_cfg={"pool_type": "none"}, text_cfg={}), "no pooled embedding"),
         (TowerConfig(embed_dim=8, vision_cfg={}, text_cfg={"vocab_size": 9}), "a vocabulary of 9 words"),
     ],
 )

@@ -247,7 +247,7 @@ def _tell(registry: Path, done: Extended) -> None:
         _print_kinds(done.kinds)
     if done.model:
         parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in done.seconds.items())
-        nodes = f"; new nodes: {', '.join(done.nodes)}" if done.nodes else ""
+        nodes = f"; new experts: {', '.join(done.nodes)}" if done.nodes else ""
         say(f"{registry}: models/{done.model}{nodes} ({parts})")
 
 

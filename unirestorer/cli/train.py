@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unirestorer.cli.console import say
 from unirestorer.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def train(
     catalogue = load_catalogue()
     plan = load_recipe(recipe, catalogue, smoke=smoke)
     photos, given = open_data(plan, data, datasets)
+    for note in given.notes:
+        say(f"note: {note}")
     store = open_registry(registry, create=True)
     work, reports = registry / "work", registry / "reports"
     with write_lock(registry, timeout=0, name="extend.lock"), bars() as watch:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unirestorer.cli.console import say
 from unirestorer.cli.progress import bars
 from unirestorer.cli.train import print_stages
 
@@ -40,6 +41,8 @@ def train_extractor(
     catalogue = load_catalogue()
     plan = load_extractor_recipe(recipe, catalogue, smoke=smoke)
     photos, given = open_data(plan, data, datasets)
+    for note in given.notes:
+        say(f"note: {note}")
     store = open_registry(registry, create=True)
     work, reports = registry / "work", registry / "reports"
     with write_lock(registry, timeout=0, name="extend.lock"), bars() as watch:
