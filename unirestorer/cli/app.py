@@ -21,7 +21,6 @@ from unirestorer.cli import (
     registry,
     restore,
     train,
-    train_extractor,
 )
 from unirestorer.cli.console import FAILED, complain, say
 from unirestorer.core.errors import UniRestorerError
@@ -59,7 +58,6 @@ def build() -> typer.Typer:
         degrade,
         captions,
         train,
-        train_extractor,
         extend,
         evaluate,
         ablate,
