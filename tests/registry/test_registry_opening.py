@@ -108,8 +108,10 @@ registry.vacuum(Path(sys.argv[1]))
 assert registry.verify(store) == []
 assert "torch" not in sys.modules, "torch imported"
 if len(sys.argv) > 2:
-    import icechunk
+    import icechunk, os
     icechunk.local_filesystem_storage(sys.argv[1])
+    sys.stderr.flush()
+    os._exit(0)  # on a busy machine icechunk's own thread may abort while the interpreter goes
 """
 
 
