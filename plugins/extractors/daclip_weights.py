@@ -19,6 +19,7 @@ from unirestorer.core.errors import ConfigError
 
 from .configs import DaClipConfig
 from .daclip import DaClip
+from .published_weights import require_all
 from .towers import build_clip, published, settings
 
 State = Mapping[str, Tensor]
@@ -64,12 +65,7 @@ def _uncontrolled(clip: State, extractor: DaClip) -> State:
 
 def _check(given: State, wanted: State, path: Path) -> None:
     """Raise ``ConfigError`` for the first name that is missing, of another shape, or too much."""
-    for name, tensor in wanted.items():
-        if name not in given:
-            raise ConfigError(f"{WHERE}: {path}: no parameter '{name}'; wanted CLIP or DA-CLIP weights of this tower")
-        if given[name].shape != tensor.shape:
-            got, want = tuple(given[name].shape), tuple(tensor.shape)
-            raise ConfigError(f"{WHERE}: {path}: '{name}' is {got}, wanted {want}; {REMEDY}")
+    require_all(given, wanted, f"{WHERE}: {path}", "wanted CLIP or DA-CLIP weights of this tower", REMEDY)
     for name in given:
         if name not in wanted:
             raise ConfigError(f"{WHERE}: {path}: unknown parameter '{name}'; {REMEDY}")

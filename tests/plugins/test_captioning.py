@@ -18,7 +18,7 @@ from unirestorer.core.vision import prepare_torchvision
 from unirestorer.plugins.captioning import Captioner
 
 prepare_torchvision()
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="captions are an extra: pip install unirestorer[captions]")
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "the", "sea", "house", "tree", "and", "sky"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unirestorer.cli.console import FAILED, complain, say
+from unirestorer.cli.console import FAILED, complain, print_table, say
 
 if TYPE_CHECKING:
     from unirestorer.core.datasets.checking import Report
@@ -43,10 +43,7 @@ def list_datasets(
     elif markdown:
         say(checking.markdown())
     else:
-        table = [row[:COLUMNS] for row in (checking.HEADER, *checking.rows())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for row in table:
-            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_table(checking.HEADER[:COLUMNS], [row[:COLUMNS] for row in checking.rows()])
 
 
 def check(
