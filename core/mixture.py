@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +15,20 @@ from torch import Tensor, nn
 from .catalogue import Catalogue
 from .contracts import SizeRequirement, Store
 from .errors import UnknownNameError
+from .instruction import Instruction
 from .models import check_belonging, load_expert, load_extractor, load_hierarchy, load_routers
 from .ties import expert_names
 
 IDENTITY = "identity"
+
+
+class Neighbour(NamedTuple):
+    """A training sample: the photo it was made of, its damage type and degree, its distance in units of ``novelty``."""
+
+    photo: str
+    type: str
+    degree: str
+    distance: float
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,10 @@ class Estimate:
 
     node: number of the chosen node. path: node names from the root to it. leaves, levels: the routers' probabilities by
     name. types: probability of each damage type, task: the likeliest; of the image, whichever expert was chosen for it.
-    alternatives: other nodes with their probability, best first.
+    alternatives: other nodes with their probability, best first. experts: nodes that are run and their weights, which
+    sum to 1; the first is ``node``. reason: why this level, in one line. novelty: distance to what the model was
+    trained on, 1 at the edge of it; ``unknown``: beyond that, so that a coarser expert was taken. nearest: training
+    samples, the nearest first. These are None or empty where a model keeps no training samples.
     """
 
     node: int
@@ -36,6 +50,11 @@ class Estimate:
     levels: Mapping[str, float]
     types: Mapping[str, float]
     alternatives: tuple[tuple[str, float], ...]
+    experts: tuple[tuple[int, float], ...] = ()
+    reason: str = ""
+    novelty: float | None = None
+    unknown: bool = False
+    nearest: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,11 +94,14 @@ class Mixture:
             sorted({kind for kind, level in zip(self._node_types, self.hierarchy.level, strict=True) if level})
         )
 
-    def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
-        """Instruction mask (M,): nodes of the named damage types or groups, and all below them, but never the root.
+    def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
+        """Mask (M,): nodes of the named damage types or groups, and all below them, but never the root; None: any.
 
         Raises ``UnknownNameError``.
         """
+        if not instruction:
+            return None
+        tasks = instruction.tasks
         for task in tasks:
             if task not in self.tasks:
                 raise UnknownNameError("task", task, self.tasks)

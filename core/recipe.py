@@ -178,7 +178,9 @@ class RoutersConfig(Config):
 
     ``explore``: share of uniform probability mixed into the levels in training. Without it the level router soon falls
     for the safe root, after which the leaf router gets no gradient. ``jitter``: deviation of noise added to
-    standardised DRs in training, so that routers do not learn them by heart.
+    standardised DRs in training, so that routers do not learn them by heart. ``norm``: the authors' heads end in batch
+    normalisation; ``none`` decides alike for one image and for many. ``top_k``: experts that are run and blended.
+    ``temperature`` divides the logits, before ``calibrate`` fits one for each router on the calibration samples.
     """
 
     objective: Literal["paper", "expected"] = "expected"
@@ -187,6 +189,10 @@ class RoutersConfig(Config):
     beta: float = Field(default=0.01, ge=0)
     jitter: float = Field(default=0.1, ge=0)
     explore: float = Field(default=0.3, ge=0, lt=1)
+    norm: Literal["none", "batch"] = "none"
+    top_k: PositiveInt = 1
+    temperature: PositiveFloat = 1.0
+    calibrate: bool = True
     training: TrainingConfig
 
 

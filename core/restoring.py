@@ -16,6 +16,7 @@ from torch import Tensor
 from . import images, tiles
 from .errors import ShapeError
 from .images import Picture
+from .instruction import AUTO, Instruction
 
 if TYPE_CHECKING:
     from .mixture import Estimate, Expert
@@ -32,8 +33,8 @@ class Router(Protocol):
         """The damages that can be named as an instruction."""
         ...
 
-    def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
-        """Mask over nodes for an instruction; raises ``UnknownNameError``."""
+    def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
+        """Mask over nodes for an instruction, None for an empty one; raises ``UnknownNameError``, ``ConfigError``."""
         ...
 
     def estimate(self, image: Tensor, allowed: NDArray[np.bool_] | None = None) -> Estimate:
@@ -99,34 +100,36 @@ class Restorer:
     tile: int | None = 512
     overlap: int = 64
 
-    def diagnose(self, picture: Picture, tasks: Sequence[str] = ()) -> Estimate:
-        """What is wrong with ``picture``, among ``tasks`` if any are named; raises ``UnknownNameError``."""
-        return self.mixture.estimate(centre(picture), self.allowed(tasks))
+    def diagnose(self, picture: Picture, instruction: Instruction = AUTO) -> Estimate:
+        """What is wrong with ``picture``, within ``instruction``; raises ``UnknownNameError``, ``ConfigError``."""
+        return self.mixture.estimate(centre(picture), self.mixture.allowed(instruction))
 
-    def diagnose_tensor(self, batch: Tensor, tasks: Sequence[str] = ()) -> Estimate:
+    def diagnose_tensor(self, batch: Tensor, instruction: Instruction = AUTO) -> Estimate:
         """As ``diagnose``, of the first image of ``batch`` (B, 3, H, W) float in [0, 1]; raises ``ShapeError``."""
         check_batch(batch)
-        return self.mixture.estimate(_middle(batch[:1].detach().to("cpu", torch.float32)), self.allowed(tasks))
+        return self.mixture.estimate(
+            _middle(batch[:1].detach().to("cpu", torch.float32)), self.mixture.allowed(instruction)
+        )
 
-    def restore(self, picture: Picture, tasks: Sequence[str] = ()) -> Restoration:
+    def restore(self, picture: Picture, instruction: Instruction = AUTO) -> Restoration:
         """``picture`` restored; the same picture where the estimate leads to the identity.
 
-        Raises ``UnknownNameError`` for an unknown task and ``ConfigError`` for impossible tiles.
+        Raises ``UnknownNameError`` for an unknown name and ``ConfigError`` for impossible tiles.
         """
 
         def run(expert: Expert) -> Picture:
             pixels = tiles.run_pixels(picture.pixels, expert.module, expert.size, self.tile, self.overlap)
             return replace(picture, pixels=pixels)
 
-        return self._restored(picture, picture.pixels.shape[:2], centre(picture), tasks, run)
+        return self._restored(picture, picture.pixels.shape[:2], centre(picture), instruction, run)
 
-    def restore_tensor(self, batch: Tensor, tasks: Sequence[str] = ()) -> Restoration:
+    def restore_tensor(self, batch: Tensor, instruction: Instruction = AUTO) -> Restoration:
         """``batch`` (B, 3, H, W) float in [0, 1] restored at float precision, each image routed on its own.
 
         Raises ``ShapeError`` for another shape or range, and what ``restore`` raises.
         """
         check_batch(batch)
-        results = [self._restored_tensor(image[None], tasks) for image in batch.detach().to("cpu", torch.float32)]
+        results = [self._restored_tensor(image[None], instruction) for image in batch.detach().to("cpu", torch.float32)]
         return Restoration(
             image=torch.cat([result.tensor for result in results]),
             estimates=tuple(result.estimate for result in results),
@@ -136,23 +139,23 @@ class Restorer:
             unchanged=all(result.unchanged for result in results),
         )
 
-    def _restored_tensor(self, image: Tensor, tasks: Sequence[str]) -> Restoration:
+    def _restored_tensor(self, image: Tensor, instruction: Instruction) -> Restoration:
         def run(expert: Expert) -> Tensor:
             return tiles.run_tiled(image, expert.module, expert.size, self.tile, self.overlap)
 
-        return self._restored(image, image.shape[2:], _middle(image), tasks, run)
+        return self._restored(image, image.shape[2:], _middle(image), instruction, run)
 
     def _restored(
         self,
         image: Picture | Tensor,
         shape: Sequence[int],
         view: Tensor,
-        tasks: Sequence[str],
+        instruction: Instruction,
         run: Callable[[Expert], Picture | Tensor],
     ) -> Restoration:
         """Route ``image`` of ``shape`` (height, width) by ``view``; ``run`` the expert unless it is the identity."""
         start = perf_counter()
-        estimate = self.mixture.estimate(view, self.allowed(tasks))
+        estimate = self.mixture.estimate(view, self.mixture.allowed(instruction))
         routed = perf_counter()
         expert = self.mixture.expert(estimate.node)
         count = 0
@@ -161,10 +164,6 @@ class Restorer:
             image = run(expert)
         seconds = {"route": routed - start, "expert": perf_counter() - routed}
         return Restoration(image, (estimate,), (expert.name,), seconds, count, expert.identity)
-
-    def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_] | None:
-        """The instruction mask of ``tasks``, None without any; raises ``UnknownNameError``."""
-        return self.mixture.allowed(tasks) if tasks else None
 
 
 def centre(picture: Picture, side: int = CENTRE) -> Tensor:

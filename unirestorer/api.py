@@ -20,6 +20,7 @@ from unirestorer.core import images
 from unirestorer.core.contracts import Params, Preset
 from unirestorer.core.errors import ConfigError, RegistryError, ShapeError, UniRestorerError, UnknownNameError
 from unirestorer.core.images import Picture
+from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Mixture
 from unirestorer.core.restoring import Restoration, Restorer, check_batch
 from unirestorer.core.tiles import as_pixels, as_tensor
@@ -74,8 +75,12 @@ def restore(
     8-bit input gives ``.pixels`` (H, W, 3) uint8, float input ``.tensor`` (B, 3, H, W) float32; ``.save(path)`` writes
     it. The model is loaded once. Raises ``ImageError``, ``ShapeError``, ``UnknownNameError`` or ``RegistryError``.
     """
-    source, restorer, tasks = as_input(image), _restorer(model), _tasks(task)
-    return restorer.restore(source, tasks) if isinstance(source, Picture) else restorer.restore_tensor(source, tasks)
+    source, restorer, instruction = as_input(image), _restorer(model), _instruction(task)
+    return (
+        restorer.restore(source, instruction)
+        if isinstance(source, Picture)
+        else restorer.restore_tensor(source, instruction)
+    )
 
 
 def diagnose(
@@ -84,12 +89,12 @@ def diagnose(
     """What is wrong with ``image`` (of a batch, with the first one), and which expert would restore it."""
     source, restorer = as_input(image), _restorer(model)
     if isinstance(source, Picture):
-        return restorer.diagnose(source, _tasks(task))
-    return restorer.diagnose_tensor(source, _tasks(task))
+        return restorer.diagnose(source, _instruction(task))
+    return restorer.diagnose_tensor(source, _instruction(task))
 
 
-def _tasks(task: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if task is None else (task,) if isinstance(task, str) else tuple(task)
+def _instruction(task: str | Sequence[str] | None) -> Instruction:
+    return Instruction(() if task is None else (task,) if isinstance(task, str) else tuple(task))
 
 
 def as_input(image: ImageLike) -> Picture | Tensor:

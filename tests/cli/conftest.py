@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from unirestorer import api
 from unirestorer.cli.app import main
 from unirestorer.core.contracts import SizeRequirement
 from unirestorer.core.errors import UnknownNameError
+from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert
 from unirestorer.core.restoring import Restorer
 
@@ -50,7 +51,10 @@ class FakeMixture:
             assert self._net.bias is not None
             self._net.bias.fill_(10 / 255)
 
-    def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
+    def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
+        if not instruction:
+            return None
+        tasks = instruction.tasks
         for task in tasks:
             if task not in self.tasks:
                 raise UnknownNameError("task", task, self.tasks)

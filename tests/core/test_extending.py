@@ -28,6 +28,7 @@ from unirestorer.core.extending.options import ExpertsChoice, ExtensionRecipe
 from unirestorer.core.extending.refit import Counterparts, KeepObjective, best_choice, grown_routers
 from unirestorer.core.extending.remove import remove_node
 from unirestorer.core.extending.trained import Trained
+from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Mixture
 from unirestorer.core.photos import HELDOUT, load_photos
 from unirestorer.core.pipeline import run_pipeline
@@ -104,7 +105,7 @@ def test_the_extended_model_restores_and_knows_the_new_damage(store: ZarrRegistr
     add_degradation(bench(store, world), "rain")
     mixture = Mixture(store, load_catalogue())
     assert "rain" in mixture.tasks
-    estimate = mixture.estimate(torch.rand(1, 3, 48, 48), mixture.allowed(["rain"]))
+    estimate = mixture.estimate(torch.rand(1, 3, 48, 48), mixture.allowed(Instruction(("rain",))))
     assert estimate.path[:2] == ("all", "rain")
     image = torch.rand(1, 3, 48, 48)
     assert mixture.expert(estimate.node).module(image).shape == image.shape
@@ -240,7 +241,8 @@ def test_a_group_is_a_coarser_fallback_that_an_instruction_may_name(store: ZarrR
     group_nodes(bench(store, world), names, "camera")
     mixture = Mixture(store, load_catalogue())
     assert mixture.level_names == ("ALL", "GROUP", "TYPE", "DEGREE")
-    allowed = mixture.allowed(["camera"])
+    allowed = mixture.allowed(Instruction(("camera",)))
+    assert allowed is not None
     assert {mixture.node_names[node] for node in np.flatnonzero(allowed)} >= {"camera", *names}
     assert not allowed[0]
     remove_node(Trained.load(store, load_catalogue()), "camera", OPTIONS, store.path / "work", silent)

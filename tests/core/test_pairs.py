@@ -23,6 +23,7 @@ from unirestorer.core.extending.forecast import forecast_split
 from unirestorer.core.extending.level import drawn_for, samples_of
 from unirestorer.core.extending.options import ExtensionRecipe
 from unirestorer.core.extending.trained import Trained
+from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Mixture
 from unirestorer.core.pairs import Given, open_data, open_pairs
 from unirestorer.core.photos import HELDOUT, Photos
@@ -130,7 +131,7 @@ def test_a_model_learns_given_and_synthesized_damage(world: Path) -> None:
     image = torch.rand(1, 3, 48, 48)
     mixture = Mixture(store, load_catalogue())
     for task in mixture.tasks:
-        estimate = mixture.estimate(image, mixture.allowed([task]))
+        estimate = mixture.estimate(image, mixture.allowed(Instruction((task,))))
         assert mixture.expert(estimate.node).module(image).shape == image.shape
     assert "lowlight lolv1" in (world / "whole" / "reports" / "evaluation.md").read_text()
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from unirestorer.core.errors import RegistryError
+from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Mixture
 from unirestorer.core.pipeline import run_pipeline
 from unirestorer.core.run import Watcher
@@ -114,6 +115,6 @@ def test_the_model_routes_and_restores(world: Path) -> None:
 def test_an_instruction_leads_below_the_root_to_that_damage(world: Path) -> None:
     mixture = Mixture(open_registry(world / "whole"), load_catalogue())
     for task in mixture.tasks:
-        estimate = mixture.estimate(torch.rand(1, 3, 48, 48), mixture.allowed([task]))
+        estimate = mixture.estimate(torch.rand(1, 3, 48, 48), mixture.allowed(Instruction((task,))))
         assert estimate.task == task
         assert len(estimate.path) > 1

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from unirestorer.core.contracts import SizeRequirement
 from unirestorer.core.errors import ConfigError, ImageError, ShapeError, UnknownNameError
 from unirestorer.core.images import Picture, load
+from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert
 from unirestorer.core.reports import Outcome, outcome_json, outcome_line, write_report
 from unirestorer.core.restoring import Restorer, centre
@@ -31,7 +31,10 @@ class FakeMixture:
     def __init__(self) -> None:
         self.seen: list[tuple[int, ...]] = []
 
-    def allowed(self, tasks: Sequence[str]) -> NDArray[np.bool_]:
+    def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
+        if not instruction:
+            return None
+        tasks = instruction.tasks
         for task in tasks:
             if task not in self.tasks:
                 raise UnknownNameError("task", task, self.tasks)
@@ -73,10 +76,10 @@ def test_a_clean_picture_comes_back_as_it_was(restorer: Restorer) -> None:
 
 
 def test_an_instruction_overrules_the_estimate(restorer: Restorer) -> None:
-    assert restorer.restore(dark(), tasks=["clean"]).unchanged
-    assert restorer.diagnose(dark(), tasks=["clean"]).task == "clean"
+    assert restorer.restore(dark(), Instruction(("clean",))).unchanged
+    assert restorer.diagnose(dark(), Instruction(("clean",))).task == "clean"
     with pytest.raises(UnknownNameError, match="unknown task 'drak'; did you mean 'dark'"):
-        restorer.restore(dark(), tasks=["drak"])
+        restorer.restore(dark(), Instruction(("drak",)))
 
 
 def test_one_pixel_is_restored(restorer: Restorer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from unirestorer.cli.console import FAILED, complain, say
 from unirestorer.cli.restore import Model, Paths, Tasks
 from unirestorer.core.errors import UniRestorerError
+from unirestorer.core.instruction import Instruction
 
 if TYPE_CHECKING:
     from unirestorer.core.restoring import Restorer
@@ -35,23 +35,24 @@ def diagnose(
         except UniRestorerError as error:
             complain(error)
             results.append({"source": str(path), "error": str(error)})
+    instruction = Instruction(tuple(task or ()))
     if sources:
         restorer = api.load(model)
-        restorer.allowed(task or ())
-        results += [_one(source, restorer, task or (), as_json) for source in sources]
+        restorer.mixture.allowed(instruction)
+        results += [_one(source, restorer, instruction, as_json) for source in sources]
     if as_json:
         say(json.dumps(results, indent=2))
     if any(result["error"] for result in results):
         raise typer.Exit(FAILED)
 
 
-def _one(source: Path, restorer: Restorer, tasks: Sequence[str], quiet: bool) -> dict[str, Any]:
+def _one(source: Path, restorer: Restorer, instruction: Instruction, quiet: bool) -> dict[str, Any]:
     """Estimate one file, print its line unless ``quiet``, and return its JSON values."""
     from unirestorer.core.images import load
     from unirestorer.core.reports import estimate_json, estimate_line
 
     try:
-        estimate = restorer.diagnose(load(source), tasks)
+        estimate = restorer.diagnose(load(source), instruction)
     except UniRestorerError as error:
         complain(error)
         return {"source": str(source), "error": str(error)}

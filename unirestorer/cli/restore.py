@@ -10,6 +10,7 @@ import typer
 
 from unirestorer.cli.console import FAILED, complain, say
 from unirestorer.core.errors import ImageError, UniRestorerError
+from unirestorer.core.instruction import Instruction
 
 if TYPE_CHECKING:
     from unirestorer.cli.targets import Job
@@ -47,35 +48,36 @@ def restore(
         complain(error)
         outcomes.append(Outcome(path, error=str(error)))
 
+    instruction = Instruction(tuple(task or ()))
     jobs = plan_jobs(paths, out, failed)
     if report is not None:
         _check_report(report, jobs, overwrite)
     if jobs:
-        outcomes += _run(jobs, _restorer(model, tile, overlap, task or ()), task or (), overwrite)
+        outcomes += _run(jobs, _restorer(model, tile, overlap, instruction), instruction, overwrite)
     if report is not None:
         write_report(report, outcomes)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(FAILED)
 
 
-def _restorer(model: Path | None, tile: int, overlap: int, tasks: Sequence[str]) -> Restorer:
+def _restorer(model: Path | None, tile: int, overlap: int, instruction: Instruction) -> Restorer:
     """Loads the model; raises before any image is touched if a task or the tiles are impossible."""
     from unirestorer import api
     from unirestorer.core.tiles import spans
 
     spans(1, tile or None, overlap)
     restorer = api.load(model, tile=tile or None, overlap=overlap)
-    restorer.allowed(tasks)
+    restorer.mixture.allowed(instruction)
     return restorer
 
 
-def _run(jobs: Sequence[Job], restorer: Restorer, tasks: Sequence[str], overwrite: bool) -> list[Outcome]:
+def _run(jobs: Sequence[Job], restorer: Restorer, instruction: Instruction, overwrite: bool) -> list[Outcome]:
     from unirestorer.core.reports import Outcome, outcome_line
 
     outcomes = []
     for job in jobs:
         try:
-            outcome = Outcome(job.source, job.target, _restore_file(job, restorer, tasks, overwrite))
+            outcome = Outcome(job.source, job.target, _restore_file(job, restorer, instruction, overwrite))
             say(outcome_line(outcome))
         except (UniRestorerError, OSError) as error:
             complain(error)
@@ -84,7 +86,7 @@ def _run(jobs: Sequence[Job], restorer: Restorer, tasks: Sequence[str], overwrit
     return outcomes
 
 
-def _restore_file(job: Job, restorer: Restorer, tasks: Sequence[str], overwrite: bool) -> Restoration:
+def _restore_file(job: Job, restorer: Restorer, instruction: Instruction, overwrite: bool) -> Restoration:
     """Restore one file; an unchanged image of the same format is copied byte by byte."""
     from unirestorer.cli.targets import check_free
     from unirestorer.core.files import copy_bytes
@@ -92,7 +94,7 @@ def _restore_file(job: Job, restorer: Restorer, tasks: Sequence[str], overwrite:
 
     check_free(job.target, overwrite)
     picture = load(job.source)
-    restoration = restorer.restore(picture, tasks)
+    restoration = restorer.restore(picture, instruction)
     if restoration.unchanged and picture.format == format_of(job.target):
         copy_bytes(job.source, job.target)
     else:
