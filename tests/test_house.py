@@ -17,7 +17,7 @@ import pytest
 import unirestorer
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("core", "degradations", "plugins", "registry")
+ROOMS = ("core", "degradations", "plugins", "recipes", "registry")
 PUBLIC = [
     "Degraded",
     "Estimate",

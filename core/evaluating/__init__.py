@@ -1,0 +1,1 @@
+"""Measuring restorers: suites of test images, peers, conventions of the metrics, reports."""

@@ -1,0 +1,1 @@
+"""Recipes, sweeps and evaluation suites that come with the package, as YAML."""
