@@ -184,7 +184,7 @@ def _run_cell(
         save(row)  # so that a run that is killed still says what it was given
         row = _finished(row, run, run_pipeline(run, keep_work=True))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - cells run foreign code; the other cells go on
-        row = replace(row, state="failed", reason=_one_line(error), trace=traceback.format_exc())
+        row = replace(row, state="failed", reason=one_line(error), trace=traceback.format_exc())
     finally:
         save(replace(row, seconds=before + time.perf_counter() - start))
 
@@ -203,6 +203,7 @@ def _share(run: Run, source: Store, cell: str, stages: Sequence[str], done: int)
 
 def _finished(row: Row, run: Run, reports: Sequence[StageReport]) -> Row:
     figures = {f"{report.stage}.{name}": value for report in reports for name, value in report.figures.items()}
+    figures |= {f"{report.stage}.seconds": report.seconds for report in reports if not report.skipped}
     level = run.store.read("hierarchies", run.name).arrays["level"]
     return replace(row, state="done", figures=figures, tree=tuple(np.bincount(level).tolist()))
 
@@ -217,6 +218,7 @@ def _common(wanted: Stamps, chain: Stamps) -> int:
     return count
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What went wrong; of errors that are not meant for users also their type."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UniRestorerError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

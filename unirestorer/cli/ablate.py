@@ -54,24 +54,26 @@ def ablate(
     with bars() as watch:
         bench = Bench(name, out, data, catalogue, partial(open_registry, create=True), watch, datasets)
         if dry_run:
-            _print_plan(plan(bench, cells))
+            print_plan(plan(bench, cells))
             return
         out.mkdir(parents=True, exist_ok=True)
         with write_lock(out, timeout=0):
-            rows = run_sweep(bench, cells, _tell)
+            rows = run_sweep(bench, cells, tell_row)
     say((out / MARKDOWN).read_text(encoding="utf-8").rstrip())
     say(f"tables: {out / MARKDOWN}, table.csv, results.json   plot: {out / PLOT}")
     if any(row.state == "failed" for row in rows):
         raise typer.Exit(FAILED)
 
 
-def _tell(row: Row) -> None:
+def tell_row(row: Row) -> None:
+    """Print what became of a cell."""
     gain = f"mean gain {row.figures['evaluate.mean gain']:+.2f} dB" if row.state == "done" else row.reason
     shared = f", {row.shared} stages shared with {row.source}" if row.source else ""
     typer.echo(f"{row.cell}: {row.state}, {gain}, {row.seconds:.0f} s{shared}", err=True)
 
 
-def _print_plan(jobs: Sequence[Job]) -> None:
+def print_plan(jobs: Sequence[Job]) -> None:
+    """Print what every cell has, shares and will run."""
     for job in jobs:
         stages = list(job.stamps)
         done = f"done before: {', '.join(stages[: job.done])}; " if job.done else ""
