@@ -19,7 +19,7 @@ from ..samples import SampleSet
 from ..stages.extractor import represent
 from ..stages.synthesize import resolve
 from .bench import Bench
-from .finish import Clock, Extended, finish, grown_census
+from .finish import Clock, Extended, finish, grown_census, grown_memory
 from .growth import graft
 from .newcomers import plan, train
 from .separation import confusions, separation
@@ -79,6 +79,7 @@ def add_degradation(bench: Bench, name: str) -> Extended:
         clock=clock,
         notes=notes,
         old=old,
+        memory=grown_memory(trained, grown, samples, dr),
     )
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..contracts import Record
 from ..errors import RegistryError
+from ..hierarchy import node_number
 from ..models import build_expert, load_expert
 from ..photos import TRAIN
 from ..stages.costs import errors, mean_psnr
@@ -20,7 +21,7 @@ from .bench import Bench
 from .costing import KindReport
 from .finish import Clock, Extended, finish
 from .from_file import expert_of
-from .growth import Grown, node_number
+from .growth import Grown
 from .level import samples_of
 from .newcomers import plan, train
 

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Record, StageReport
+from ..memory import Memory
 from ..photos import HELDOUT
 from ..recipe import fingerprint
 from ..routing import Routers
 from ..run import Watcher
+from ..samples import SampleSet
 from ..stages.costs import Trials, costs_record, joined
+from ..stages.remembering import seen_of
 from ..stages.routers import choose, scaled_cost
 from ..weights import sha256
 from .bench import Bench, Rehearsal
@@ -67,11 +70,12 @@ def finish(
     old: Rehearsal | None = None,
     kinds: Sequence[KindReport] = (),
     soft: float = SOFT,
+    memory: Memory | None = None,
 ) -> Extended:
     """Try the experts, fit the routers, commit.
 
     ``new``: trials of what is new; ``old``: the rehearsal, if made already; ``kinds``: a report to use instead;
-    ``soft``: see ``best_choice``.
+    ``soft``: see ``best_choice``; ``memory``: what is remembered from now on, by default what the model remembers.
     """
     trained = bench.trained
     old = bench.rehearsal() if old is None else old
@@ -91,7 +95,16 @@ def finish(
     kinds = kinds or report(trials, table, former, fitted)
     notes = [*notes, *_verdict(new, fitted, list(made), loss, bench.options.tolerance)]
     text, entry = f"{trained.model}: {message}", {**entry, "keep": keep, "loss": loss}
-    trained.commit(grown, made=made, routers=fitted, costs=record, census=census, entry=entry, message=text)
+    trained.commit(
+        grown,
+        made=made,
+        routers=fitted,
+        memory=memory or trained.memory(),
+        costs=record,
+        census=census,
+        entry=entry,
+        message=text,
+    )
     clock.lap("commit")
     shutil.rmtree(bench.work, ignore_errors=True)
     trained.catalogue.notify(StageReport("extend", text, sum(clock.seconds.values()), figures=dict(clock.seconds)))
@@ -186,3 +199,15 @@ def grown_census(
     for node, row in counts.items():
         table[node] = row
     return table
+
+
+def grown_memory(trained: Trained, grown: Grown, samples: SampleSet, dr: NDArray[np.float32]) -> Memory | None:
+    """What ``trained`` remembers, with new ``samples`` of DRs (n, D): as many for a new leaf as older ones have.
+
+    ``None`` where it remembers nothing: then the new samples alone would be all that is known.
+    """
+    old, leaves = trained.memory(), len(trained.labelled.tree.leaves)
+    if old is None:
+        return None
+    new = int(np.isin(grown.labelled.tree.leaves, grown.new).sum())
+    return old.grown(seen_of(samples, dr), grown.labelled.tree, max(1, round(len(old) / leaves * new)), samples.seed)

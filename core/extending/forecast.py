@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..hierarchy import Hierarchy
+from ..hierarchy import Hierarchy, node_number
 from ..models import load_expert
 from ..samples import build_synthesizer
 from ..stages.costs import BATCH, errors
+from ..stages.routers import FOLDS
 from ..stages.synthesize import resolve
 from .bench import TRIED, Bench
 from .degradation import default_cluster
-from .growth import Grown, graft, group, node_number, split
+from .growth import Grown, graft, group, split
 from .level import drawn_for
 from .newcomers import Job, plan
+from .redrawing import Portion, portions_of
 from .refit import KeepObjective, counterparts, grown_routers
+from .routers import wanted_samples
 from .trained import Trained
 
 TRIALS = 3
@@ -69,6 +73,32 @@ def forecast_expert(bench: Bench, name: str, given: nn.Module | None = None) -> 
     grown = Grown(labelled, np.arange(len(labelled.tree), dtype=np.int32))
     jobs = plan(bench.trained, bench.options, grown, [node]) if given is None else []
     return _parts(bench, jobs, _draws(bench, [node]), given)
+
+
+def forecast_routers(bench: Bench, *, refit: bool = False) -> list[Part]:
+    """The parts of ``extend_routers``."""
+    trained, recipe = bench.trained, bench.trained.recipe
+    drawn, plan = portions_of(bench, wanted_samples(bench)), recipe.synthesize
+    parts = [Part(f"draw {portion.samples} samples: {portion.label}", _drawn(bench, portion)) for portion in drawn]
+    plain, *rest = (portion.samples for portion in drawn)
+    tried = plan.calibration * (plain + sum(rest))
+    if refit:
+        tried = plain * (plan.calibration + recipe.costs.samples / plan.samples) + sum(rest) * (1 - plan.heldout)
+    count, rows = len(trained.experts), round(tried + min(bench.options.tried, plan.heldout * (plain + sum(rest))))
+    root = load_expert(trained.store, trained.catalogue, trained.experts[0])[0]
+    parts.append(Part(f"costs: {count} experts on {rows} samples", _row(bench, root) * count * rows))
+    if refit:
+        steps = (bench.options.routers or recipe.routers).training.steps
+        parts.append(Part(f"routers: {steps} steps, {1 + FOLDS} times", _router_step(bench) * steps * (1 + FOLDS)))
+    return parts
+
+
+def _drawn(bench: Bench, portion: Portion) -> float:
+    """Seconds of the samples of ``portion``."""
+    given = bench.given.of(bench.trained.given_kinds if portion.plain else ()).sources
+    seconds = [_timed(partial(_apply, bench, name, config)) for name, config, _ in portion.choices]
+    seconds += [_sample(bench, source.kind) for source in given]
+    return portion.samples * sum(seconds) / max(1, len(seconds))
 
 
 def _jobs(bench: Bench, grown: Grown) -> list[Job]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, UnknownNameError
+from ..errors import ConfigError
 from ..hierarchy import Hierarchy, LabelledTree, level_names
 
 TYPE_LEVEL = "TYPE"
@@ -30,15 +30,6 @@ class Grown:
         """Numbers of the new nodes, coarsest first."""
         level = self.labelled.tree.level
         return sorted((int(node) for node in np.flatnonzero(self.origin < 0)), key=lambda node: int(level[node]))
-
-
-def node_number(labelled: LabelledTree, name: str) -> int:
-    """The node called ``name``, or of that number; raises ``UnknownNameError``."""
-    if name in labelled.names:
-        return labelled.names.index(name)
-    if name.isdecimal() and int(name) < len(labelled.names):
-        return int(name)
-    raise UnknownNameError("node", name, labelled.names)
 
 
 def graft(labelled: LabelledTree, branch: Hierarchy, kind: str, degrees: Sequence[str]) -> Grown:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..hierarchy import node_number
 from ..photos import TRAIN
 from ..samples import SampleSet
 from ..stages.extractor import represent
 from .bench import Bench, Choice
 from .degradation import fit_branch
 from .finish import Clock, Extended, finish, grown_census
-from .growth import group, node_number, split
+from .growth import group, split
 from .newcomers import plan, train
 from .refit import SHARP
 

@@ -30,7 +30,8 @@ class ExpertsChoice(Config):
 class ExtensionRecipe(Config):
     """What an extension draws and trains; a key that is left out follows the recipe of the model.
 
-    ``samples``: new samples drawn, for experts, routers and the report. ``steps``: of every new expert, instead of what
+    ``samples``: new samples drawn, for experts, routers and the report; where it is not said, ``extend routers`` draws
+    4000, and trains by ``routers`` only if it is to fit them again. ``steps``: of every new expert, instead of what
     ``experts.levels`` or the model's recipe say. ``cluster``: how they become nodes (default:
     the model's clusterer, as many finest nodes as there are degree names). ``rehearsal``: samples of the older
     damages on which new experts are tried beside the former choice; ``tried``: how many of these every expert is tried

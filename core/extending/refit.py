@@ -8,7 +8,7 @@ counterpart has no probability; on the new rows, that from the best choice by th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..hierarchy import LabelledTree
 from ..recipe import RoutersConfig
-from ..routing import RouterObjective, Routers
+from ..routing import RouterObjective, Routers, Temperatures
 from ..stages.routers import CostBatches, choose
 from ..training.loop import Progress, fit
 from .growth import Grown
@@ -64,16 +64,20 @@ def counterparts(old: LabelledTree, grown: Grown) -> Counterparts:
 
 
 def grown_routers(old: Routers, grown: Grown, same: Counterparts) -> Routers:
-    """Routers over the grown tree that begin with the old ones' outputs."""
-    tree = grown.labelled.tree
-    routers = Routers(len(old.centre), torch.from_numpy(tree.ancestors.astype(np.int64)))
+    """Routers over the grown tree that begin with the old ones' outputs and have their options.
+
+    Temperatures become part of the gates: one that divides the logits would slow down their training as much.
+    """
+    tree, heat = grown.labelled.tree, old.options.temperatures
+    options = replace(old.options, temperatures=Temperatures())
+    routers = Routers(len(old.centre), torch.from_numpy(tree.ancestors.astype(np.int64)), options)
     keep = {name: tensor for name, tensor in old.state_dict().items() if "gate" not in name and name != "ancestors"}
     routers.load_state_dict(keep, strict=False)
-    for gate, old_gate, of in (
-        (routers.leaf_gate, old.leaf_gate, same.like),
-        (routers.level_gate, old.level_gate, same.level),
+    for gate, old_gate, of, temperature in (
+        (routers.leaf_gate, old.leaf_gate, same.like, heat.leaf),
+        (routers.level_gate, old.level_gate, same.level, heat.level),
     ):
-        halves = old_gate.linear.weight.detach().chunk(2)  # logits, noise scales
+        halves = (old_gate.linear.weight.detach() / temperature).chunk(2)  # logits, noise scales
         with torch.no_grad():
             gate.linear.weight.copy_(torch.cat([half[of] for half in halves]))
     return routers
@@ -108,7 +112,7 @@ class KeepObjective(nn.Module):
     ) -> Tensor:
         """As ``RouterObjective``; ``kept`` (B,) float: 1 where the old decision is to be kept."""
         task: Tensor = self.routing(dr, cost, centre, noise_leaf, noise_level)
-        now, before = self.routing.routers(dr), self.old(dr)
+        now, before = self.routing.routers(dr), self.old.eval()(dr)  # the loop puts all parts in training mode
         held = _divergence(before.leaf, now.leaf, self.leaf_of) + _divergence(before.level, now.level, self.level_of)  # type: ignore[arg-type]
         leaf, level = best_choice(cost, self.routing.routers.ancestors, self.soft)
         learnt = _divergence(leaf, now.leaf) + _divergence(level, now.level)
@@ -217,7 +221,8 @@ class Fitting:
         checkpoint = self.checkpoint.with_stem(f"{self.checkpoint.stem}-{keep:g}-{len(lesson.dr)}")
         fit(objective, batches, self.config.training, checkpoint=checkpoint, progress=self.progress)
         checkpoint.unlink(missing_ok=True)
-        return routers.eval()
+        routers.settle(torch.from_numpy(lesson.dr))
+        return routers
 
     def search(self, lesson: Lesson, keeps: Sequence[float], tolerance: float) -> Fit:
         """Fitted with the first of ``keeps`` whose loss on rows apart is within ``tolerance`` dB, or is least."""

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ..contracts import Record
+from ..hierarchy import node_number
 from ..run import Watcher
 from .finish import Clock, Extended, fit_routers
-from .growth import Grown, node_number, prune
+from .growth import Grown, prune
 from .options import ExtensionRecipe
 from .refit import counterparts, grown_routers
 from .trained import Trained
@@ -25,7 +26,7 @@ def remove_node(trained: Trained, name: str, options: ExtensionRecipe, work: Pat
     clock = Clock()
     grown = prune(trained.labelled, node_number(trained.labelled, name))
     gone = set(trained.labelled.types) - set(grown.labelled.types)
-    record = trained.costs()
+    record, memory = trained.costs(), trained.memory()
     if record is None:
         same, old = counterparts(trained.labelled, grown), trained.routers()
         routers, costs = grown_routers(old, grown, same), None
@@ -37,6 +38,7 @@ def remove_node(trained: Trained, name: str, options: ExtensionRecipe, work: Pat
         grown,
         made={},
         routers=routers,
+        memory=None if memory is None else memory.without(gone),
         costs=costs,
         census=trained.census[grown.origin],
         entry={"what": "remove", "node": name, "removed_types": sorted(gone)},

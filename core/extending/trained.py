@@ -14,6 +14,7 @@ from ..catalogue import Catalogue
 from ..contracts import Record, RecordKey, Store
 from ..errors import RegistryError
 from ..hierarchy import LabelledTree
+from ..memory import Memory, recorded
 from ..models import (
     belonging,
     check_belonging,
@@ -112,6 +113,11 @@ class Trained:
         """The routers as they are."""
         return load_routers(self.store, self.ties["routers"], self.labelled.tree)
 
+    def memory(self) -> Memory | None:
+        """The training samples that it remembers; ``None`` for a model of before there were any."""
+        name = self.ties["routers"]
+        return recorded(self.store.read("routers", name), f"routers {name}")
+
     def taught(self) -> dict[str, Mapping[str, Any]]:
         """Every damage that the model knows, with the entry of ``history`` that added it, empty for the recipe's."""
         plan = self.recipe.synthesize
@@ -159,6 +165,7 @@ class Trained:
         *,
         made: Mapping[int, Record],
         routers: Routers,
+        memory: Memory | None,
         costs: Record | None,
         census: NDArray[np.int32],
         entry: Mapping[str, Any],
@@ -184,11 +191,28 @@ class Trained:
         }
         attributes = {**kept, **labels, "dr_set": None, "figures": {}, "stamp": stamp}
         records["hierarchies", name] = hierarchy_record(tree, attributes, census)
-        records["routers", name] = routers_record(routers, {"config": {}, "losses": {}})
+        fitted = routers_record(routers, {"config": {}, "losses": {}})
+        records["routers", name] = fitted if memory is None else memory.added_to(fitted)
         if costs is not None:
             records["costs", name] = Record(costs.arrays, {**costs.attributes, "hierarchy": name})
-        model = Record({}, self._ties(grown, experts, made, stamp, entry))
-        records["models", name] = model
+        return self._write(records, self._ties(grown, experts, made, stamp, entry), message)
+
+    def commit_routers(self, record: Record, *, costs: Record | None, entry: Mapping[str, Any], message: str) -> str:
+        """Write the next version, with the routers ``record`` and, if they were trained on new ones, their ``costs``.
+
+        All else stays. Returns the commit id. Raises ``RegistryError`` as ``commit``.
+        """
+        name = self.next_name
+        records: dict[RecordKey, Record] = {("routers", name): record}
+        if costs is not None:
+            records["costs", name] = costs
+        former = self.ties.get("costs", self.ties["routers"])
+        changes = {"routers": name, "costs": former if costs is None else name, "version": self.version}
+        return self._write(records, {**self.ties, **changes, "provenance": self._provenance(entry)}, message)
+
+    def _write(self, records: dict[RecordKey, Record], ties: Mapping[str, Any], message: str) -> str:
+        model = Record({}, ties)
+        records["models", self.next_name] = model
         if not self.store.exists(
             "models", self.base
         ):  # an import has a default only: give it its own name to go back to
@@ -199,12 +223,15 @@ class Trained:
             raise RegistryError(f"models/{self.model}: changed while it was being extended; run the command again")
         return self.store.write(records, message=message, author="extend")
 
+    def _provenance(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """That of the model with one ``entry`` of history more."""
+        older = {name: self.store.attributes("experts", name)["sha256"] for name in self.experts}
+        extensions = [*self.history, {**entry, "experts_before": older}]
+        return {**self.ties["provenance"], "extensions": extensions}
+
     def _ties(
         self, grown: Grown, experts: Sequence[str], made: Mapping[int, Record], stamp: str, entry: Mapping[str, Any]
     ) -> dict[str, Any]:
-        older = {name: self.store.attributes("experts", name)["sha256"] for name in self.experts}
-        provenance = dict(self.ties["provenance"])
-        provenance["extensions"] = [*self.history, {**entry, "experts_before": older}]
         old = [name for node, name in enumerate(experts) if node not in made]
         stamps = {name: self.store.attributes("experts", name)["stamp"] for name in old}
         stamps |= {experts[node]: record.attributes["stamp"] for node, record in made.items()}
@@ -219,5 +246,5 @@ class Trained:
             "costs": self.next_name,
             "tasks": sorted({types[leaf] for leaf in grown.labelled.tree.leaves}),
             "version": self.version,
-            "provenance": provenance,
+            "provenance": self._provenance(entry),
         }

@@ -1,4 +1,7 @@
-"""``unirestorer extend``: a new degradation, expert or level for a trained model; no other expert is retrained."""
+"""``unirestorer extend``: a new degradation, expert or level for a trained model, or what routers have today.
+
+No other expert is retrained.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,11 @@ Node = Annotated[str, typer.Argument(metavar="NODE", help="Name or number of a n
 
 def register(app: typer.Typer) -> None:
     """Add the ``extend`` group of commands to ``app``."""
-    group = typer.Typer(no_args_is_help=True, help="Add a degradation, expert or level to a trained model.")
-    for command in (degradation, expert, level, remove):
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Add a degradation, expert or level to a trained model, or bring its routers up to date.",
+    )
+    for command in (degradation, expert, level, routers, remove):
         group.command()(command)
     app.add_typer(group, name="extend")
 
@@ -146,6 +152,33 @@ def level(
             _tell_forecast(forecast_split(bench, node, into) if node else forecast_group(bench, siblings, name or ""))
         else:
             _tell(registry, split_node(bench, node, into) if node else group_nodes(bench, siblings, name or ""))
+
+
+def routers(
+    registry: Registry,
+    data: Data,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train new routers on freshly measured costs; otherwise weights stay.")
+    ] = False,
+    datasets: Sets = None,
+    recipe: Plan = None,
+    samples: Samples = None,
+    model: Model = "default",
+    threads: Threads = 0,
+    dry_run: DryRun = False,
+) -> None:
+    """Give a model of before what new ones have: training samples to compare photos with, calibrated routers.
+
+    Experts, extractor and tree are not touched.
+    """
+    from unirestorer.core.extending.forecast import forecast_routers
+    from unirestorer.core.extending.routers import extend_routers
+
+    with _bench(registry, data, datasets, _options(recipe, None, None, samples), model, threads, dry_run) as bench:
+        if dry_run:
+            _tell_forecast(forecast_routers(bench, refit=refit))
+        else:
+            _tell(registry, extend_routers(bench, registry / "reports", refit=refit))
 
 
 def remove(node: Node, registry: Registry, recipe: Plan = None, model: Model = "default") -> None:
