@@ -48,6 +48,11 @@ class Catalogue:
         """
         return self.origins.get((kind, name), "")
 
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """What each degradation is also called."""
+        return {name: spec.words for name, spec in self.synthesizers.items()}
+
     def synthesizer(self, name: str) -> SynthesizerSpec[Any]:
         """The degradation called ``name``; raises ``UnknownNameError``."""
         return _find("degradation", name, self.synthesizers)

@@ -151,6 +151,7 @@ class SynthesizerSpec(Generic[C]):
     ``undamaged``: what it makes counts as undamaged, the truth of a sample is the sample itself.
     ``identity``: a configuration at zero strength, which leaves every image as it is; ``None`` where there is none.
     ``recipe``: a YAML file that says how ``unirestorer extend degradation`` trains it, unless the user gives another.
+    ``words``: what people also call it, for ``--task``; the name of another degradation means that one.
     """
 
     name: str
@@ -161,6 +162,7 @@ class SynthesizerSpec(Generic[C]):
     undamaged: bool = False
     identity: C | None = None
     recipe: Path | None = None
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.presets:

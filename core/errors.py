@@ -30,11 +30,11 @@ class ConfigError(UniRestorerError, ValueError):
 
 
 class UnknownNameError(UniRestorerError, KeyError):
-    """A name is not known; the message lists the closest and all known names."""
+    """A name is not known; the message lists the closest and all known names. ``words``: what these are also called."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], words: Iterable[str] = ()) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1)
+        near = difflib.get_close_matches(name, [*names, *sorted(words)], n=1)
         hint = f"; did you mean '{near[0]}'? Known" if near else "; known"
         super().__init__(f"unknown {kind} '{name}'{hint}: {', '.join(names) if names else 'none'}")
 
@@ -57,6 +57,10 @@ class WeightsError(UniRestorerError, OSError):
 
 class MemoryLimitError(UniRestorerError, MemoryError):
     """A tile does not fit into memory."""
+
+
+class MissingExtraError(UniRestorerError, ImportError):
+    """An optional dependency is not installed; the message says how to install it."""
 
 
 class PluginConflictError(UniRestorerError, ValueError):

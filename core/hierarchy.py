@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ShapeError
+from .errors import ShapeError, UnknownNameError
 
 SPREAD = 0.2
 """Squared distance over which a leaf loses a factor e of probability; leaves of two types are about 1 apart."""
@@ -117,10 +117,15 @@ class Hierarchy:
                 found[rows] = options[nearest(points[rows], self.centroid[options])]
         return found
 
-    def nearness(self, dr: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, K) probability of each leaf for DRs (n, D): softmax of minus the squared distance over ``SPREAD``."""
+    def nearness(self, dr: NDArray[np.float32], among: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """(n, K) probability of each leaf for DRs (n, D): softmax of minus the squared distance over ``SPREAD``.
+
+        ``among`` (K,): the leaves that come into question, at least one; the others get 0.
+        """
         points = normalised(dr) if self.normalize else dr
         gaps = ((points[:, None].astype(np.float64) - self.centroid[None, self.leaves]) ** 2).sum(axis=2)
+        if among is not None:
+            gaps[:, ~among] = np.inf
         shares = np.exp((gaps.min(axis=1, keepdims=True) - gaps) / SPREAD)
         result: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
         return result
@@ -164,3 +169,12 @@ class LabelledTree(NamedTuple):
     names: tuple[str, ...]
     types: tuple[str, ...]
     level_names: tuple[str, ...]
+
+
+def node_number(labelled: LabelledTree, name: str) -> int:
+    """The node called ``name``, or of that number; raises ``UnknownNameError``."""
+    if name in labelled.names:
+        return labelled.names.index(name)
+    if name.isdecimal() and int(name) < len(labelled.names):
+        return int(name)
+    raise UnknownNameError("node", name, labelled.names)

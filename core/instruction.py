@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+Names = str | int | Sequence[str | int] | None
+"""One name or number, several, or none."""
 
 
 @dataclass(frozen=True)
 class Instruction:
     """What may be chosen; an empty field says nothing. Names are checked by the mixture that gets it.
 
-    tasks: damage types, or groups of them. degrees: for example "heavy". levels: names of levels. experts: node names.
-    exclude: node names or tasks that must not be used.
+    tasks: damage types, or groups of them, in the words people use. degrees: for example "heavy". levels: names of
+    levels, or their numbers, 0 for the root's. experts: node names or numbers. exclude: node names or tasks that must
+    not be used. Several names of one field: any of them. What is said must hold together: see ``masking``.
     """
 
     tasks: tuple[str, ...] = ()
@@ -19,10 +25,34 @@ class Instruction:
     experts: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls, task: Names = None, degree: Names = None, level: Names = None, expert: Names = None, exclude: Names = None
+    ) -> Instruction:
+        """From one name or several of each."""
+        return cls(*map(_names, (task, degree, level, expert, exclude)))
+
+    @property
+    def said(self) -> dict[str, tuple[str, ...]]:
+        """What is said, without empty fields, by the names that the options of the command line have."""
+        fields = (self.tasks, self.degrees, self.levels, self.experts, self.exclude)
+        options = ("task", "degree", "level", "expert", "exclude")
+        return {option: names for option, names in zip(options, fields, strict=True) if names}
+
     def __bool__(self) -> bool:
         """Whether anything is said."""
-        return any(astuple(self))
+        return bool(self.said)
+
+    def __str__(self) -> str:
+        """As on the command line, for example ``--task rain --degree heavy``."""
+        return " ".join(f"--{option} {quote(name)}" for option, names in self.said.items() for name in names)
 
 
 AUTO = Instruction()
 """Auto mode: nothing is said."""
+
+
+def _names(given: Names) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return (str(given),) if isinstance(given, str | int) else tuple(str(name) for name in given)

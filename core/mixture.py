@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,22 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .catalogue import Catalogue
-from .contracts import SizeRequirement, Store
-from .errors import UnknownNameError
+from .contracts import Record, SizeRequirement, Store
+from .explaining import EDGE, Branch, Choice, branches, decide
+from .hierarchy import LabelledTree
 from .instruction import Instruction
+from .masking import mask_of, tasks_of
+from .memory import Neighbour, recorded
 from .models import check_belonging, load_expert, load_extractor, load_hierarchy, load_routers
+from .routing import Routing, openings
 from .ties import expert_names
 
 IDENTITY = "identity"
-
-
-class Neighbour(NamedTuple):
-    """A training sample: the photo it was made of, its damage type and degree, its distance in units of ``novelty``."""
-
-    photo: str
-    type: str
-    degree: str
-    distance: float
 
 
 @dataclass(frozen=True)
@@ -38,9 +32,10 @@ class Estimate:
     node: number of the chosen node. path: node names from the root to it. leaves, levels: the routers' probabilities by
     name. types: probability of each damage type, task: the likeliest; of the image, whichever expert was chosen for it.
     alternatives: other nodes with their probability, best first. experts: nodes that are run and their weights, which
-    sum to 1; the first is ``node``. reason: why this level, in one line. novelty: distance to what the model was
-    trained on, 1 at the edge of it; ``unknown``: beyond that, so that a coarser expert was taken. nearest: training
-    samples, the nearest first. These are None or empty where a model keeps no training samples.
+    sum to 1; the first is ``node``. level: name of the level of ``node``. tree: every node with the probability of the
+    leaves below it. reason: why this level, in one line. novelty: distance to what the model was trained on, 1 at the
+    edge of it; ``unknown``: beyond that, and coarser experts are preferred (``explaining``). nearest: training samples,
+    the nearest first. These three are None, False and empty where a model keeps no training samples.
     """
 
     node: int
@@ -51,6 +46,8 @@ class Estimate:
     types: Mapping[str, float]
     alternatives: tuple[tuple[str, float], ...]
     experts: tuple[tuple[int, float], ...] = ()
+    level: str = ""
+    tree: tuple[Branch, ...] = ()
     reason: str = ""
     novelty: float | None = None
     unknown: bool = False
@@ -68,10 +65,18 @@ class Expert:
 
 
 class Mixture:
-    """A model of a registry. Experts are read when first needed; beyond ``cache_bytes`` the least recently used go."""
+    """A model of a registry. Experts are read when first needed; beyond ``cache_bytes`` the least recently used go.
+
+    fallback: whether coarser experts are taken for what is unlike anything that the model was trained on.
+    """
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, model: str = "default", cache_bytes: int = 256 * 2**20
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        model: str = "default",
+        cache_bytes: int = 256 * 2**20,
+        fallback: bool = True,
     ) -> None:
         """Raises ``RegistryError`` when the store has no such model or a part of it is damaged."""
         self._store, self._catalogue, self._cache_bytes = store, catalogue, cache_bytes
@@ -85,86 +90,96 @@ class Mixture:
         self._experts = expert_names(ties, len(self.hierarchy))
         self.extractor = load_extractor(store, catalogue, ties["extractor"])
         self.routers = load_routers(store, ties["routers"], self.hierarchy)
+        self.memory = recorded(store.read("routers", ties["routers"]), f"routers {ties['routers']}")
+        self.fallback = fallback
         self._cache: OrderedDict[int, Expert] = OrderedDict()
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Damage types, and groups of them, that an instruction may name."""
-        return tuple(
-            sorted({kind for kind, level in zip(self._node_types, self.hierarchy.level, strict=True) if level})
-        )
+        return tasks_of(self._labelled)
+
+    @property
+    def _labelled(self) -> LabelledTree:
+        return LabelledTree(self.hierarchy, self.node_names, self._node_types, self.level_names)
 
     def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
-        """Mask (M,): nodes of the named damage types or groups, and all below them, but never the root; None: any.
+        """Mask (M,) of the nodes that ``instruction`` leaves, as ``masking`` says; None: any.
 
-        Raises ``UnknownNameError``.
+        Raises ``UnknownNameError`` and ``ConfigError``.
         """
-        if not instruction:
-            return None
-        tasks = instruction.tasks
-        for task in tasks:
-            if task not in self.tasks:
-                raise UnknownNameError("task", task, self.tasks)
-        groups = set(tasks) - {self._node_types[leaf] for leaf in self.hierarchy.leaves}
-        paths = [self.hierarchy.path(node) for node in range(len(self.hierarchy))]
-        below = [
-            self._node_types[path[-1]] in tasks or any(self._node_types[n] in groups for n in path) for path in paths
-        ]
-        return np.array(below) & (self.hierarchy.level > 0)
+        return mask_of(instruction, self._labelled, self._catalogue.words)
 
     @torch.inference_mode()
     def estimate(self, image: Tensor, allowed: NDArray[np.bool_] | None = None) -> Estimate:
         """Route ``image`` (1, 3, H, W) in [0, 1]; only its centre crop at native resolution is looked at."""
         dr = self.extractor(image)
         out = self.routers(dr, allowed=None if allowed is None else torch.from_numpy(allowed))
-        found = self._found(dr.numpy(), allowed)
-        return self._explain(out.leaf[0].numpy(), out.level[0].numpy(), found, allowed)
+        return self._explain(dr.numpy(), out, allowed)
 
     def _found(self, dr: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> dict[str, float]:
-        """Probability of each damage type by the distances of ``dr`` (1, D) to the leaves, among the allowed ones.
+        """Probability of each damage type by the distances of ``dr`` (1, D) to the leaves, ``_among`` the allowed.
 
         This says what is wrong; the routers say which expert helps, which may be none.
         """
-        nearness = self.hierarchy.nearness(dr)[0]
-        if allowed is not None:
-            nearness = nearness * allowed[self.hierarchy.leaves]
+        nearness = self.hierarchy.nearness(dr, None if allowed is None else self._among(allowed))[0]
         found = dict.fromkeys(sorted({self._node_types[leaf] for leaf in self.hierarchy.leaves}), 0.0)
-        for leaf, share in zip(self.hierarchy.leaves, nearness / nearness.sum(), strict=True):
+        for leaf, share in zip(self.hierarchy.leaves, nearness, strict=True):
             found[self._node_types[leaf]] += float(share)
         return found
 
-    def _explain(
-        self,
-        leaf: NDArray[np.float32],
-        level: NDArray[np.float32],
-        types: dict[str, float],
-        allowed: NDArray[np.bool_] | None,
-    ) -> Estimate:
-        tree = self.hierarchy
-        choice = (leaf[:, None] * level[None, :]) * (1 if allowed is None else allowed[tree.ancestors])
-        row, column = self._top(leaf, level, choice)
-        node = int(tree.ancestors[row, column])
+    def _among(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Leaves (K,) that the ``allowed`` nodes (M,) open, of a type that these have, if any such leaf has one."""
+        opened = openings(self.routers.ancestors, torch.from_numpy(allowed))[0].numpy()
+        kinds = {self._node_types[node] for node in np.flatnonzero(allowed)}
+        own = opened & np.array([self._node_types[leaf] in kinds for leaf in self.hierarchy.leaves])
+        result: NDArray[np.bool_] = own if own.any() else opened
+        return result
+
+    def _explain(self, dr: NDArray[np.float32], out: Routing, allowed: NDArray[np.bool_] | None) -> Estimate:
+        tree, types = self.hierarchy, self._found(dr, allowed)
+        novelty = None if self.memory is None else float(self.memory.novelty(dr)[0])
+        choice, reason = self._decide(out.leaf[0].numpy(), out.level[0].numpy(), allowed, novelty)
         mass = np.zeros(len(tree))
-        np.add.at(mass, tree.ancestors, choice)
+        np.add.at(mass, tree.ancestors, choice.leaf[:, None] * conditional(choice.level, choice.usable))
+        node = choice.node
         order = [int(n) for n in np.argsort(-mass, kind="stable") if n != node and mass[n] > 1e-3]
         return Estimate(
             node=node,
             path=tuple(self.node_names[n] for n in tree.path(node)),
             task=max(types, key=lambda name: types[name]),
-            leaves={self.node_names[n]: float(p) for n, p in zip(tree.leaves, leaf, strict=True)},
-            levels={name: float(p) for name, p in zip(self.level_names, level, strict=True)},
+            leaves={self.node_names[n]: float(p) for n, p in zip(tree.leaves, choice.leaf, strict=True)},
+            levels={name: float(p) for name, p in zip(self.level_names, choice.level, strict=True)},
             types=types,
             alternatives=tuple((self.node_names[n], float(mass[n])) for n in order[:5]),
+            experts=weighted([node, *order[: self.routers.options.top_k - 1]], mass),
+            level=choice.level_of(node),
+            tree=branches(self._labelled, choice.leaf),
+            reason=reason,
+            novelty=novelty,
+            unknown=novelty is not None and novelty > EDGE,
+            nearest=() if self.memory is None else self.memory.nearest(dr[0]),
         )
 
-    @staticmethod
-    def _top(leaf: NDArray[np.float32], level: NDArray[np.float32], choice: NDArray[np.float32]) -> tuple[int, int]:
-        """Top-1 leaf and level (paper eq. 6), or the likeliest allowed pair if an instruction forbids that node."""
-        row, column = int(leaf.argmax()), int(level.argmax())
-        if choice[row, column] > 0:
-            return row, column
-        best = np.unravel_index(int(choice.argmax()), choice.shape)
-        return int(best[0]), int(best[1])
+    def _decide(
+        self,
+        leaf: NDArray[np.float32],
+        level: NDArray[np.float32],
+        allowed: NDArray[np.bool_] | None,
+        novelty: float | None,
+    ) -> tuple[Choice, str]:
+        """The routers' choice, or a coarser one for something unknown, and why."""
+        tree = self.hierarchy
+        usable = np.ones(tree.ancestors.shape, np.bool_) if allowed is None else allowed[tree.ancestors]
+        routed = Choice(self._labelled, leaf, level, usable, *top(leaf, level, usable))
+        told = None if allowed is None else int(allowed.sum())
+        ends = (int(tree.leaves[routed.row]), routed.node)
+        unharmed = novelty is not None and novelty > EDGE and any(map(self._is_identity, ends))
+        decision = decide(routed, novelty, unharmed=unharmed, told=told, fallback=self.fallback)
+        return decision.choice, decision.reason
+
+    def _is_identity(self, node: int) -> bool:
+        return bool(self._store.attributes("experts", self._experts[node])["arch"] == IDENTITY)
 
     def expert(self, node: int) -> Expert:
         """The expert of ``node``, loaded on first use. Raises ``RegistryError`` when it is missing or damaged."""
@@ -177,11 +192,41 @@ class Mixture:
             self._cache.popitem(last=False)
         return expert
 
+    def expert_record(self, node: int) -> tuple[str, Record]:
+        """Name and record of the expert of ``node``, as the registry keeps it. Raises ``RegistryError``."""
+        return self._experts[node], self._store.read("experts", self._experts[node])
+
     def _load(self, node: int) -> Expert:
         name = self._experts[node]
         check_belonging(f"experts/{name}", self._store.attributes("experts", name)["stamp"], self._stamps[node])
         module, spec = load_expert(self._store, self._catalogue, name)
         return Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node])
+
+
+def top(leaf: NDArray[np.float32], level: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
+    """The likeliest leaf (K,), and of the levels (L,) at which its node is ``usable`` (K, L) the likeliest (eq. 6).
+
+    So the node is always an allowed one: a leaf of probability above 0 is open, and an open leaf has such a level.
+    """
+    row = int(leaf.argmax())
+    return row, int(np.where(usable[row], level, -1).argmax())
+
+
+def conditional(level: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(K, L): probability of each level (L,) for each leaf, among those at which its node is ``usable`` (K, L)."""
+    shares = np.where(usable, level.astype(np.float64), 0.0)
+    result: NDArray[np.float64] = shares / np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return result
+
+
+def weighted(nodes: Sequence[int], mass: NDArray[np.float64]) -> tuple[tuple[int, float], ...]:
+    """``nodes`` with weights that sum to 1, in proportion to ``mass`` (M,), the probability over all leaves and levels.
+
+    For a single node this is paper eq. 6. The authors' release is written for k experts but works for one only; it
+    multiplies outputs by gates that do not sum to 1, which would change the brightness of the picture.
+    """
+    weights = np.maximum(mass[list(nodes)], np.finfo(np.float64).tiny)
+    return tuple(zip(nodes, (weights / weights.sum()).tolist(), strict=True))
 
 
 def _bytes(module: nn.Module) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from .errors import ConfigError, RegistryError
 from .hierarchy import Hierarchy, LabelledTree
 from .outside import without_paths
 from .recipe import fingerprint
-from .routing import Routers
+from .routing import RouterOptions, Routers
 from .ties import BASE, BASE_SHA256, base_problem, install_hint
 from .weights import pack, sha256, state_of, unpack
 
@@ -172,17 +172,21 @@ def load_hierarchy(store: Store, name: str) -> LabelledTree:
 
 
 def routers_record(routers: Routers, attributes: dict[str, Any]) -> Record:
-    """``routers`` as a record."""
+    """``routers`` as a record; its ``config`` is that of ``attributes`` with what the network was built with."""
     weights = pack(routers)
     leaves, levels = routers.ancestors.shape
     shape = {"dim": len(routers.centre), "leaves": leaves, "levels": levels}
+    options = asdict(routers.options)
+    temperatures = options.pop("temperatures")
+    attributes = {**attributes, "config": {**attributes["config"], **options}, "temperatures": temperatures}
     return Record({"weights": weights}, {**attributes, **shape, "sha256": sha256(weights)})
 
 
 def load_routers(store: Store, name: str, tree: Hierarchy) -> Routers:
     """The routers ``name`` over ``tree``, in evaluation mode; raises ``RegistryError`` when they do not fit it."""
     record = store.read("routers", name)
-    routers = Routers(int(record.attributes["dim"]), torch.from_numpy(tree.ancestors.astype(np.int64)))
+    options = RouterOptions.recorded(record.attributes, f"routers {name}")
+    routers = Routers(int(record.attributes["dim"]), torch.from_numpy(tree.ancestors.astype(np.int64)), options)
     unpack(routers, record.arrays["weights"], f"routers {name}")
     if not np.array_equal(routers.ancestors.numpy(), tree.ancestors):
         raise RegistryError(f"routers {name}: made for another tree; train the routers again")

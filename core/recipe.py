@@ -181,6 +181,7 @@ class RoutersConfig(Config):
     standardised DRs in training, so that routers do not learn them by heart. ``norm``: the authors' heads end in batch
     normalisation; ``none`` decides alike for one image and for many. ``top_k``: experts that are run and blended.
     ``temperature`` divides the logits, before ``calibrate`` fits one for each router on the calibration samples.
+    ``balance``: whether the load of leaves is balanced, too, or as in the authors' release that of levels only.
     """
 
     objective: Literal["paper", "expected"] = "expected"
@@ -191,9 +192,16 @@ class RoutersConfig(Config):
     explore: float = Field(default=0.3, ge=0, lt=1)
     norm: Literal["none", "batch"] = "none"
     top_k: PositiveInt = 1
-    temperature: PositiveFloat = 1.0
+    temperature: float = Field(default=1.0, gt=0, le=100)
     calibrate: bool = True
+    balance: Literal["both", "level"] = "both"
     training: TrainingConfig
+
+    @model_validator(mode="after")
+    def _has_statistics(self) -> RoutersConfig:
+        if self.norm == "batch" and self.training.batch < 2:
+            raise ValueError("training.batch must be at least 2 with norm: batch (got 1); or say norm: none")
+        return self
 
 
 class ExtractorRecipe(Config):

@@ -1,9 +1,10 @@
-"""Restoring one image: estimate the damage, run the expert it leads to, explain what was done."""
+"""Restoring one image: estimate the damage, run the experts it leads to, explain what was done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import lcm
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import images, tiles
+from .contracts import SizeRequirement
 from .errors import ShapeError
 from .images import Picture
 from .instruction import AUTO, Instruction
@@ -51,8 +53,8 @@ class Restoration:
     """A restored image, or a batch of them, and how it came about.
 
     image: a ``Picture`` (files and 8-bit input) or a float32 tensor (B, 3, H, W) in [0, 1] (float input).
-    estimates, experts: what was found and the expert that was run, one per image.
-    seconds: wall time of ``route`` and ``expert``. tiles: pieces the expert ran on. unchanged: image equals the input.
+    estimates, experts: what was found, one per image, and the experts that were run, of the first image first.
+    seconds: wall time of ``route`` and ``expert``. tiles: pieces the experts ran on. unchanged: image equals the input.
     """
 
     image: Picture | Tensor
@@ -157,13 +159,39 @@ class Restorer:
         start = perf_counter()
         estimate = self.mixture.estimate(view, self.mixture.allowed(instruction))
         routed = perf_counter()
-        expert = self.mixture.expert(estimate.node)
-        count = 0
+        experts = [(self.mixture.expert(node), weight) for node, weight in estimate.experts or ((estimate.node, 1.0),)]
+        expert, count = blended(experts), 0
         if not expert.identity:
             count = tiles.plan(shape[0], shape[1], expert.size, self.tile, self.overlap).count
             image = run(expert)
         seconds = {"route": routed - start, "expert": perf_counter() - routed}
-        return Restoration(image, (estimate,), (expert.name,), seconds, count, expert.identity)
+        names = tuple(part.name for part, _ in experts)
+        return Restoration(image, (estimate,), names, seconds, count, expert.identity)
+
+
+class Blend(nn.Module):
+    """The weighted mean of what experts make of (B, 3, H, W), each within [0, 1]; float, before any rounding."""
+
+    def __init__(self, experts: Sequence[tuple[Expert, float]]) -> None:
+        super().__init__()
+        self.parts = [(expert.module, weight) for expert, weight in experts]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) of a size that all of them accept."""
+        total = torch.zeros_like(image)
+        for module, weight in self.parts:
+            total += weight * module(image).clamp(0, 1)
+        return total
+
+
+def blended(experts: Sequence[tuple[Expert, float]]) -> Expert:
+    """One expert that stands for all ``experts`` with their weights, on pictures padded to what every one accepts."""
+    if len(experts) == 1:
+        return experts[0][0]
+    sizes = [expert.size for expert, _ in experts]
+    size = SizeRequirement(lcm(*(size.multiple for size in sizes)), max(size.minimum for size in sizes))
+    first = experts[0][0]
+    return replace(first, module=Blend(experts), size=size, identity=all(expert.identity for expert, _ in experts))
 
 
 def centre(picture: Picture, side: int = CENTRE) -> Tensor:

@@ -16,12 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from unirestorer.core.errors import ConfigError, UniRestorerError
+from unirestorer.core.errors import ConfigError, MissingExtraError
 from unirestorer.core.vision import prepare_torchvision
-
-
-class MissingExtraError(UniRestorerError, ImportError):
-    """An optional dependency is not installed; the message says how to install it."""
 
 
 class Captioner:

@@ -20,6 +20,7 @@ from unirestorer.core.contracts import (
     Spec,
     SynthesizerSpec,
 )
+from unirestorer.core.words import plain
 
 from .guarding import DISABLE, FUNCTIONS, MAKERS, RefusedError, Source
 from .requirements import unmet_of
@@ -109,3 +110,5 @@ def _synthesizer_problems(spec: SynthesizerSpec[Any]) -> Iterator[str]:
         yield f"identity of '{spec.name}' is of {type(spec.identity).__name__}, wanted {wanted}"
     if not isinstance(spec.recipe, Path | None):
         yield f"recipe of '{spec.name}' is {spec.recipe!r}, wanted a pathlib.Path"
+    if not (isinstance(spec.words, tuple) and all(isinstance(word, str) and plain(word) for word in spec.words)):
+        yield f"words of '{spec.name}' are {spec.words!r}, wanted a tuple of words"

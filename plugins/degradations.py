@@ -38,6 +38,19 @@ _IDENTITY: dict[str, Config] = {
 }
 """Zero strength; JPEG has none."""
 
+_WORDS: dict[str, tuple[str, ...]] = {
+    "clean": ("undamaged", "nothing"),
+    "lowlight": ("dark", "darkness", "dim", "night", "underexposed", "underexposure", "brighten", "relight"),
+    "blur": ("blurry", "blurred", "deblur", "deblurring", "motion", "motion blur", "gaussian blur", "defocus"),
+    "noise": ("noisy", "denoise", "denoising", "grain", "grainy", "gaussian noise"),
+    "rain": ("rainy", "derain", "deraining", "streaks", "rain streaks"),
+    "snow": ("snowy", "desnow", "desnowing", "snowflakes"),
+    "haze": ("hazy", "dehaze", "dehazing", "fog", "foggy", "defog", "mist", "misty", "smoke"),
+    "jpeg": ("jpg", "compression", "compressed", "artifacts", "artefacts", "blocking", "blocks", "deblocking"),
+    "shake": ("shaky", "camera shake", "hand shake"),
+}
+"""What people call the damage, or the cure; ``core.words`` says how they are compared."""
+
 
 def _builder(module: str, name: str) -> Callable[[Any], Synthesizer]:
     def build(config: Any) -> Synthesizer:
@@ -67,7 +80,8 @@ def _mixtures() -> list[SynthesizerSpec[Any]]:
 def _spec(name: str, summary: str, model: type[Config], build: Callable[[Any], Synthesizer]) -> SynthesizerSpec[Any]:
     presets: dict[Preset, Config] = {"in": model(), "out": configs.PRESETS_OUT[name]}
     undamaged, identity = name in ("clean", "tone"), _IDENTITY.get(name)
-    return SynthesizerSpec(name, summary, model, build, presets, undamaged=undamaged, identity=identity)
+    words = _WORDS.get(name, ())
+    return SynthesizerSpec(name, summary, model, build, presets, undamaged=undamaged, identity=identity, words=words)
 
 
 def _mixed(config: configs.MixedConfig) -> Synthesizer:

@@ -32,7 +32,7 @@ class ArraySpec:
 class Kind:
     """A folder of records: ``encoding`` is their ``encoding-type``, ``segments`` the number of parts of a name.
 
-    ``pair``: attributes of which a record has all or none.
+    ``pair``: attributes of which a record has all or none. ``optional``: each of them may be there.
     """
 
     encoding: str
@@ -41,6 +41,7 @@ class Kind:
     segments: int = 1
     example: str = "tiny"
     pair: Mapping[str, AttributeType] = field(default_factory=dict)
+    optional: Mapping[str, AttributeType] = field(default_factory=dict)
 
 
 _OPTIONAL_WEIGHTS = ArraySpec("weights", "u1", ("W",), "MUST unless `arch` is `identity`")
@@ -121,7 +122,14 @@ KINDS: Mapping[str, Kind] = {
             "levels": "any",
             "losses": "any",
         },
-        (_WEIGHTS,),
+        (
+            _WEIGHTS,
+            ArraySpec("memory_dr", "f4", ("R", "D"), "MAY"),
+            ArraySpec("memory_label", "i4", ("R",), "MAY"),
+            ArraySpec("memory_photo", "i4", ("R",), "MAY"),
+        ),
+        pair={"memory_labels": "list", "memory_photos": "list", "novelty": "object"},
+        optional={"temperatures": "object"},
     ),
     "models": Kind(
         "model",

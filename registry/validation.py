@@ -33,7 +33,8 @@ def check_record(kind: str, name: str, record: Record) -> None:
     check_array_names(path, record.arrays)
     _check_presence(path, schema, record)
     pair = schema.pair if schema.pair.keys() & record.attributes.keys() else {}
-    for attribute, wanted in {**schema.attributes, **pair}.items():
+    there = {name: wanted for name, wanted in schema.optional.items() if name in record.attributes}
+    for attribute, wanted in {**schema.attributes, **pair, **there}.items():
         _check_attribute(path, record.attributes, attribute, wanted)
     extents: dict[str, int] = {}
     for array_name in sorted(record.arrays):

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import unirestorer
+from unirestorer.core.evaluating.metrics import psnr
 from unirestorer.core.images import load
-from unirestorer.core.metrics import psnr
 from unirestorer.registry import open_registry, verify
 
 ROOT = Path(__file__).parents[1]

@@ -21,6 +21,7 @@ ROOMS = ("core", "degradations", "plugins", "recipes", "registry")
 PUBLIC = [
     "Degraded",
     "Estimate",
+    "Instruction",
     "Picture",
     "Restoration",
     "Restorer",
@@ -28,6 +29,7 @@ PUBLIC = [
     "__version__",
     "degrade",
     "diagnose",
+    "evaluate",
     "load",
     "replay",
     "restore",

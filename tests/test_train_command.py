@@ -1,4 +1,4 @@
-"""``train``, ``registry export`` and ``evaluate`` as a user runs them, at micro scale."""
+"""``train`` and ``registry export`` as a user runs them, at micro scale."""
 
 from __future__ import annotations
 
@@ -38,15 +38,6 @@ def test_an_export_restores_a_photo(world: Path, tmp_path: Path) -> None:
     assert run("restore", photo, "-o", tmp_path / "out.png", "--model", tmp_path / "model.zip") == 0
 
 
-def test_evaluate_writes_its_tables(world: Path, tmp_path: Path) -> None:
-    for kind in ("lq", "gt"):
-        make_photos(tmp_path / "pairs" / "some" / kind, 2)
-    options = ("--clean", world / "photos" / "photo0.png", "--pairs", tmp_path / "pairs", "--model", world / "registry")
-    assert run("evaluate", "-o", tmp_path / "reports", *options) == 0
-    assert "| noise:sigma=25 | 1 |" in (tmp_path / "reports" / "synthetic.md").read_text()
-    assert "| some | 2 |" in (tmp_path / "reports" / "pairs.md").read_text()
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -57,7 +48,7 @@ def test_evaluate_writes_its_tables(world: Path, tmp_path: Path) -> None:
         ("train", "micro.yaml", "--data", "photos", "--registry", "photos"),
         ("train", "micro.yaml", "--data", "photos", "--registry", "r", "--threads", "-1"),
         ("evaluate", "-o", "out"),
-        ("evaluate", "-o", "out", "--pairs", "none"),
+        ("evaluate", "registry", "--suite", "development", "--data", "none", "-o", "out"),
         ("restore", "photos/photo0.png", "-o", "out", "--model", "photos"),
         ("restore", "x" * 300 + ".png", "-o", "out", "--model", "registry"),
         ("restore", "photos/photo0.png", "-o", "x" * 300, "--model", "registry"),
@@ -69,11 +60,3 @@ def test_bad_arguments_are_lines_and_status_2(
     monkeypatch.chdir(world)
     assert run(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_evaluate_measures_the_damage_that_is_named(world: Path, tmp_path: Path) -> None:
-    options = ("--clean", world / "photos" / "photo0.png", "--model", world / "registry", "--chain", "snow")
-    assert run("evaluate", "-o", tmp_path / "reports", *options) == 0
-    table = (tmp_path / "reports" / "synthetic.md").read_text()
-    assert "| snow | 1 |" in table
-    assert "noise" not in table

@@ -12,20 +12,24 @@ if TYPE_CHECKING:
     from unirestorer.api import Degraded, degrade, diagnose, load, replay, restore
     from unirestorer.core.errors import UniRestorerError
     from unirestorer.core.images import Picture
+    from unirestorer.core.instruction import Instruction
     from unirestorer.core.mixture import Estimate
     from unirestorer.core.restoring import Restoration, Restorer
+    from unirestorer.evaluation import evaluate
 
     __version__: str
 
 _HOMES = {
     "Degraded": "unirestorer.api",
     "Estimate": "unirestorer.core.mixture",
+    "Instruction": "unirestorer.core.instruction",
     "Picture": "unirestorer.core.images",
     "Restoration": "unirestorer.core.restoring",
     "Restorer": "unirestorer.core.restoring",
     "UniRestorerError": "unirestorer.core.errors",
     "degrade": "unirestorer.api",
     "diagnose": "unirestorer.api",
+    "evaluate": "unirestorer.evaluation",
     "load": "unirestorer.api",
     "replay": "unirestorer.api",
     "restore": "unirestorer.api",
@@ -34,6 +38,7 @@ _HOMES = {
 __all__ = [
     "Degraded",
     "Estimate",
+    "Instruction",
     "Picture",
     "Restoration",
     "Restorer",
@@ -41,6 +46,7 @@ __all__ = [
     "__version__",
     "degrade",
     "diagnose",
+    "evaluate",
     "load",
     "replay",
     "restore",

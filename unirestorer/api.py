@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +19,7 @@ from unirestorer.core import images
 from unirestorer.core.contracts import Params, Preset
 from unirestorer.core.errors import ConfigError, RegistryError, ShapeError, UniRestorerError, UnknownNameError
 from unirestorer.core.images import Picture
-from unirestorer.core.instruction import Instruction
+from unirestorer.core.instruction import Instruction, Names
 from unirestorer.core.mixture import Estimate, Mixture
 from unirestorer.core.restoring import Restoration, Restorer, check_batch
 from unirestorer.core.tiles import as_pixels, as_tensor
@@ -35,13 +34,17 @@ ImageLike = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 _EMBEDDED = "model.zarr.zip"
 
 
-def load(model: str | os.PathLike[str] | None = None, *, tile: int | None = 512, overlap: int = 64) -> Restorer:
+def load(
+    model: str | os.PathLike[str] | None = None, *, tile: int | None = 512, overlap: int = 64, fallback: bool = True
+) -> Restorer:
     """A restorer for the model in the registry ``model`` (a .zip file or a folder; None: the one inside the package).
 
     ``tile`` pixels per piece of a large image (None: in one piece), of which neighbours share ``overlap``.
+    ``fallback``: take coarser experts for what is unlike anything that the model was trained on.
     Raises ``RegistryError`` when there is no such model or it is damaged.
     """
-    return Restorer(Mixture(open_registry(_model_path(model)), load_catalogue()), tile, overlap)
+    mixture = Mixture(open_registry(_model_path(model)), load_catalogue(), fallback=fallback)
+    return Restorer(mixture, tile, overlap)
 
 
 def _model_path(model: str | os.PathLike[str] | None) -> Path:
@@ -68,14 +71,24 @@ def _restorer(model: str | os.PathLike[str] | None) -> Restorer:
 
 
 def restore(
-    image: ImageLike, task: str | Sequence[str] | None = None, model: str | os.PathLike[str] | None = None
+    image: ImageLike,
+    task: Names = None,
+    model: str | os.PathLike[str] | None = None,
+    *,
+    degree: Names = None,
+    level: Names = None,
+    expert: Names = None,
+    exclude: Names = None,
 ) -> Restoration:
-    """Restore ``image``: find out what is wrong (or take ``task`` for it) and run the expert for that.
+    """Restore ``image``: find out what is wrong, within what is said of it, and run the expert for that.
 
-    8-bit input gives ``.pixels`` (H, W, 3) uint8, float input ``.tensor`` (B, 3, H, W) float32; ``.save(path)`` writes
-    it. The model is loaded once. Raises ``ImageError``, ``ShapeError``, ``UnknownNameError`` or ``RegistryError``.
+    ``task``, ``degree``, ``level``, ``expert``, ``exclude``: one name or several, as the options of the command line;
+    together they must leave at least one expert. 8-bit input gives ``.pixels`` (H, W, 3) uint8, float input ``.tensor``
+    (B, 3, H, W) float32; ``.save(path)`` writes it. The model is loaded once. Raises ``ImageError``, ``ShapeError``,
+    ``UnknownNameError``, ``ConfigError`` for what cannot be had together, or ``RegistryError``.
     """
-    source, restorer, instruction = as_input(image), _restorer(model), _instruction(task)
+    source, restorer = as_input(image), _restorer(model)
+    instruction = Instruction.of(task, degree, level, expert, exclude)
     return (
         restorer.restore(source, instruction)
         if isinstance(source, Picture)
@@ -84,17 +97,24 @@ def restore(
 
 
 def diagnose(
-    image: ImageLike, task: str | Sequence[str] | None = None, model: str | os.PathLike[str] | None = None
+    image: ImageLike,
+    task: Names = None,
+    model: str | os.PathLike[str] | None = None,
+    *,
+    degree: Names = None,
+    level: Names = None,
+    expert: Names = None,
+    exclude: Names = None,
 ) -> Estimate:
-    """What is wrong with ``image`` (of a batch, with the first one), and which expert would restore it."""
+    """What is wrong with ``image`` (of a batch, with the first one), and which expert would restore it; as ``restore``.
+
+    Raises what ``restore`` raises.
+    """
     source, restorer = as_input(image), _restorer(model)
+    instruction = Instruction.of(task, degree, level, expert, exclude)
     if isinstance(source, Picture):
-        return restorer.diagnose(source, _instruction(task))
-    return restorer.diagnose_tensor(source, _instruction(task))
-
-
-def _instruction(task: str | Sequence[str] | None) -> Instruction:
-    return Instruction(() if task is None else (task,) if isinstance(task, str) else tuple(task))
+        return restorer.diagnose(source, instruction)
+    return restorer.diagnose_tensor(source, instruction)
 
 
 def as_input(image: ImageLike) -> Picture | Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Config, Params, Synthesizer, SynthesizerSpec
+from ..words import plain
 from .contract import (
     Contract,
     does_not_apply,
@@ -41,7 +42,7 @@ class SynthesizerContract(Contract):
         return {f"preset '{name}'": config for name, config in self.spec.presets.items()}
 
     def test_spec_is_well_formed(self) -> None:
-        """As for every kind; both presets exist, ``identity`` is a configuration, ``recipe`` a file."""
+        """As for every kind; both presets exist, ``identity`` is a configuration, ``recipe`` a file, and words."""
         super().test_spec_is_well_formed()
         presets = sorted(self.spec.presets)
         require(presets == ["in", "out"], "presets", presets, "['in', 'out']")
@@ -49,6 +50,9 @@ class SynthesizerContract(Contract):
         is_config = identity is None or isinstance(identity, self.spec.config)
         require(is_config, "identity", repr(identity), f"a {self.spec.config.__name__} or None")
         require(recipe is None or recipe.is_file(), "recipe", recipe, "an existing file or None")
+        words = self.spec.words
+        spoken = isinstance(words, tuple) and all(isinstance(word, str) and plain(word) for word in words)
+        require(spoken, "words", repr(words), "a tuple of words")
 
     def test_sample_gives_n_of_each_parameter(self) -> None:
         """Named tensors whose first axis is n, of a dtype that a registry stores; n may be 0."""

@@ -176,7 +176,7 @@ def test_a_missing_model_is_one_line(run: Run, photo: Photo, tmp_path: Path, mon
 
 
 def test_diagnose_tells_the_estimate_and_writes_nothing(run: Run, photo: Photo, tmp_path: Path) -> None:
-    result = run("diagnose", photo(tmp_path / "a.png"))
+    result = run("diagnose", photo(tmp_path / "a.png"), "--short")
     assert (result.code, result.out) == (0, "a.png  dark (0.90), expert all > dark; else all 0.20\n")
     assert files(tmp_path) == ["a.png"]
 

@@ -111,6 +111,7 @@ def test_the_scratch_folder_is_gone_and_the_reports_are_there(world: Path) -> No
             "clusters.md",
             "clusters.csv",
             "evaluation.md",
+            "reliability.png",
         }
 
 

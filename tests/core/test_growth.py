@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from unirestorer.core.errors import ConfigError, UnknownNameError
-from unirestorer.core.extending.growth import graft, group, node_number, prune, split
+from unirestorer.core.extending.growth import graft, group, prune, split
 from unirestorer.core.extending.refit import counterparts
-from unirestorer.core.hierarchy import Hierarchy, LabelledTree
+from unirestorer.core.hierarchy import Hierarchy, LabelledTree, node_number
 
 NAMES = ("all", "rain", "snow", "noise", "rain/small", "rain/large", "snow/small", "noise/small")
 

@@ -31,7 +31,7 @@ MOMENTS = [
     ("batch:PatchPairs", 80),
     ("before:experts", 5),
     ("step:costs", 3),
-    ("batch:CostBatches", 60),
+    ("batch:CostBatches", 180),
     ("before:evaluate", 1),
 ]
 

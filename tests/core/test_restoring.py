@@ -142,7 +142,7 @@ def test_a_report_tells_everything(restorer: Restorer, tmp_path: Path) -> None:
     assert first["path"] == ["all", "dark"]
     assert first["type_probabilities"]["dark"] == pytest.approx(0.9)
     assert {"leaf_probabilities", "level_probabilities", "alternatives", "seconds", "unchanged"} <= first.keys()
-    assert second == {"source": "b.png", "target": None, "error": "broken"}
+    assert second == {"source": "b.png", "target": None, "error": "broken", "instruction": {}}
 
 
 def test_a_result_is_told_in_one_line(restorer: Restorer) -> None:

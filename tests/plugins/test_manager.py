@@ -80,6 +80,14 @@ BROKEN = {
         SYNTHESIZERS + "return [SynthesizerSpec('x', 'y', Empty, print, recipe='r.yaml')]",
         "recipe of 'x' is 'r.yaml', wanted a pathlib.Path",
     ),
+    "words that are one word": (
+        SYNTHESIZERS + "return [SynthesizerSpec('x', 'y', Empty, print, words='fog')]",
+        "words of 'x' are 'fog', wanted a tuple of words",
+    ),
+    "words that say nothing": (
+        SYNTHESIZERS + "return [SynthesizerSpec('x', 'y', Empty, print, words=('fog', ' - '))]",
+        "words of 'x' are ('fog', ' - '), wanted a tuple of words",
+    ),
     "taken from a built-in": (
         HOOK + "return [expert('fresh'), expert('resunet')]",
         "expert 'resunet' is registered by unirestorer.plugins.experts and again by broken of broken-dist 1.2; rename",

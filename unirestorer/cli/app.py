@@ -19,6 +19,7 @@ from unirestorer.cli import (
     extend,
     plugins,
     registry,
+    reproduce,
     restore,
     train,
 )
@@ -61,6 +62,7 @@ def build() -> typer.Typer:
         extend,
         evaluate,
         ablate,
+        reproduce,
         plugins,
         experts,
         datasets,

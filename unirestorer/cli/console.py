@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import typer
@@ -22,6 +23,15 @@ _COLOURS = {
 def say(line: str) -> None:
     """Print a result line."""
     typer.echo(line)
+
+
+def draws_boxes() -> bool:
+    """Whether what ``say`` prints may hold box characters; else ASCII has to do."""
+    try:
+        "├└─│←".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
 
 
 def complain(message: str | BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unirestorer.cli.console import FAILED, complain, say
+from unirestorer.cli.instructing import Degrees, Exclude, Experts, Levels, Tasks
 from unirestorer.core.errors import ImageError, UniRestorerError
 from unirestorer.core.instruction import Instruction
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from unirestorer.core.restoring import Restoration, Restorer
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files and folders of images.")]
-Tasks = Annotated[
-    list[str] | None,
-    typer.Option("--task", metavar="NAME", help="Damage to look for; repeatable. Default: find out."),
-]
 Model = Annotated[
     Path | None,
     typer.Option(metavar="FILE_OR_DIR", help="Registry (.zip or folder) with the model. Default: the one inside."),
@@ -32,23 +29,27 @@ def restore(
     paths: Paths,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder, or file name for a single image.")],
     task: Tasks = None,
+    degree: Degrees = None,
+    level: Levels = None,
+    expert: Experts = None,
+    exclude: Exclude = None,
     model: Model = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON.")] = None,
     tile: Annotated[int, typer.Option(min=0, metavar="N", help="Side of a tile in pixels; 0: in one piece.")] = 512,
     overlap: Annotated[int, typer.Option(min=0, metavar="N", help="Pixels that neighbouring tiles share.")] = 64,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")] = False,
 ) -> None:
-    """Restore damaged photos. What is wrong is found out unless --task says it."""
+    """Restore damaged photos. What is wrong is found out, within what --task, --degree, ... (all repeatable) say."""
     from unirestorer.cli.targets import plan_jobs
     from unirestorer.core.reports import Outcome, write_report
 
     outcomes: list[Outcome] = []
+    instruction = Instruction.of(task, degree, level, expert, exclude)
 
     def failed(path: Path, error: ImageError) -> None:
         complain(error)
-        outcomes.append(Outcome(path, error=str(error)))
+        outcomes.append(Outcome(path, error=str(error), instruction=instruction))
 
-    instruction = Instruction(tuple(task or ()))
     jobs = plan_jobs(paths, out, failed)
     if report is not None:
         _check_report(report, jobs, overwrite)
@@ -61,7 +62,7 @@ def restore(
 
 
 def _restorer(model: Path | None, tile: int, overlap: int, instruction: Instruction) -> Restorer:
-    """Loads the model; raises before any image is touched if a task or the tiles are impossible."""
+    """Loads the model; raises before any image is touched if what is said or the tiles are impossible."""
     from unirestorer import api
     from unirestorer.core.tiles import spans
 
@@ -77,11 +78,12 @@ def _run(jobs: Sequence[Job], restorer: Restorer, instruction: Instruction, over
     outcomes = []
     for job in jobs:
         try:
-            outcome = Outcome(job.source, job.target, _restore_file(job, restorer, instruction, overwrite))
+            done = _restore_file(job, restorer, instruction, overwrite)
+            outcome = Outcome(job.source, job.target, done, instruction=instruction)
             say(outcome_line(outcome))
         except (UniRestorerError, OSError) as error:
             complain(error)
-            outcome = Outcome(job.source, job.target, error=str(error))
+            outcome = Outcome(job.source, job.target, error=str(error), instruction=instruction)
         outcomes.append(outcome)
     return outcomes
 
