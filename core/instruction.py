@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -55,4 +55,6 @@ AUTO = Instruction()
 def _names(given: Names) -> tuple[str, ...]:
     if given is None:
         return ()
-    return (str(given),) if isinstance(given, str | int) else tuple(str(name) for name in given)
+    if isinstance(given, str) or not isinstance(given, Iterable):  # numpy has integers of its own
+        return (str(given),)
+    return tuple(str(name) for name in given)

@@ -191,6 +191,8 @@ def recorded(record: Record, where: str) -> Memory | None:
             float(about["edge"]),
             int(about["neighbours"]),
         )
+        if memory.dr.shape[1:] != (said["dim"],):
+            raise ValueError(f"DRs of shape {memory.dr.shape}, the routers take {said['dim']}")
         inside = _inside(memory.label, labels) and _inside(memory.photo, memory.photos)
         if not (inside and len(memory) and memory.edge > 0 and memory.neighbours > 0 and np.isfinite(memory.dr).all()):
             raise ValueError("a number out of range")

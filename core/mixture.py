@@ -34,8 +34,8 @@ class Estimate:
     alternatives: other nodes with their probability, best first. experts: nodes that are run and their weights, which
     sum to 1; the first is ``node``. level: name of the level of ``node``. tree: every node with the probability of the
     leaves below it. reason: why this level, in one line. novelty: distance to what the model was trained on, 1 at the
-    edge of it; ``unknown``: beyond that, and coarser experts are preferred (``explaining``). nearest: training samples,
-    the nearest first. These three are None, False and empty where a model keeps no training samples.
+    edge of it; ``unknown``: beyond that; well beyond it a coarser expert is run (``explaining``). nearest: training
+    samples, the nearest first. These three are None, False and empty where a model keeps no training samples.
     """
 
     node: int

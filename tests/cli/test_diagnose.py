@@ -227,6 +227,16 @@ def test_bad_files_are_told_and_the_others_counted(run: Run, folder: Path, tmp_p
     assert json.loads((tmp_path / "s.json").read_text())["everything"]["images"] == 5
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [("derain", "rain"), ("derain/lq", "rain"), ("derain/a/b", None), ("rain/dark", "lowlight"), ("photos", None)],
+)
+def test_the_folder_given_may_name_the_true_type(given: str, wanted: str | None) -> None:
+    words = load_catalogue().words
+    assert true_type(Path(given, "a.png"), Path("a.png"), Mixture.tasks, words) == wanted
+    assert true_type(Path(given, "fog", "a.png"), Path("fog", "a.png"), Mixture.tasks, words) == (wanted or "fog")
+
+
 def test_the_true_type_is_that_of_the_first_folder() -> None:
     words, tasks = load_catalogue().words, Mixture.tasks
     for path, wanted in {
@@ -236,4 +246,4 @@ def test_the_true_type_is_that_of_the_first_folder() -> None:
         "fog/a": "fog",
         "a": None,
     }.items():
-        assert true_type(Path(path), tasks, words) == wanted
+        assert true_type(Path("in", path), Path(path), tasks, words) == wanted

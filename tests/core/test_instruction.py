@@ -30,9 +30,9 @@ SPOKEN = {
     "rain": "rain derain de-rain deraining Rainy streaks RAIN",
     "haze": "haze fog foggy dehaze de_haze mist hazy",
     "lowlight": "lowlight low-light dark night underexposed brighten Low_Light",
-    "jpeg": "jpeg jpg JPG compression artifacts blocking",
+    "jpeg": "jpeg jpg JPG compression artifacts blocking de-jpeg jpeg-artifacts",
     "noise": "noise denoise noisy grain de-noise",
-    "blur": "blur deblur blurry motion motion-blur",
+    "blur": "blur deblur blurry motion motion-blur motion-deblurring",
     "snow": "snow desnow snowy",
     "clean": "clean Clean",
 }
@@ -90,6 +90,7 @@ def test_an_instruction_says_what_was_said() -> None:
     said = Instruction.of("rain", ["heavy", "light"], 1, expert=(9, "rain/heavy#2"))
     assert said == Instruction(("rain",), ("heavy", "light"), ("1",), ("9", "rain/heavy#2"))
     assert str(said) == "--task rain --degree heavy --degree light --level 1 --expert 9 --expert 'rain/heavy#2'"
+    assert Instruction.of(expert=np.int64(9)) == Instruction(experts=("9",))  # type: ignore[arg-type]
     assert Instruction.of(exclude="snow").said == {"exclude": ("snow",)}
     assert not AUTO
     assert mask_of(AUTO, PLAIN, WORDS) is None

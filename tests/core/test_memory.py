@@ -158,6 +158,7 @@ def test_a_record_gives_the_memory_back() -> None:
         ("memory_photo", "", -1),
         ("memory_dr", "", np.nan),
         ("", "memory_labels", [["rain"]]),
+        ("", "dim", 9),
         ("", "novelty", {"normalize": True, "neighbours": 10}),
         ("", "novelty", {"normalize": True, "neighbours": 10, "edge": 0}),
         ("", "novelty", {"normalize": True, "neighbours": 0, "edge": 1}),

@@ -42,17 +42,20 @@ def picture_of(stats: Path) -> Path:
     return stats.with_suffix(".png")
 
 
-def true_type(relative: Path, tasks: Sequence[str], words: Mapping[str, Sequence[str]]) -> str | None:
-    """The damage type that the first folder of ``relative``, the path of a photo below the folder given, names.
+def true_type(source: Path, relative: Path, tasks: Sequence[str], words: Mapping[str, Sequence[str]]) -> str | None:
+    """The damage type that a folder of the photo ``source`` names, ``relative`` being its path below the folder given.
 
-    In the words people use for one of ``tasks``, else the folder's name as it is. ``None`` without such a folder.
+    That is the first folder below it that is called so, in the words people use for one of ``tasks``; else the folder
+    given itself or the one around it (``derain/lq``). Otherwise the first folder's name as it is; ``None`` without one.
     """
     from unirestorer.core.words import types_meant
 
-    if len(relative.parts) < 2:
-        return None
-    meant = types_meant(relative.parts[0], tasks, words)
-    return meant[0] if len(meant) == 1 else relative.parts[0]
+    below, given = relative.parts[:-1], source.parts[: -len(relative.parts)]
+    for folder in (*below, *given[:-3:-1]):
+        meant = types_meant(folder, tasks, words)
+        if len(meant) == 1:
+            return meant[0]
+    return below[0] if below else None
 
 
 def write_stats(stats: Path, found: Sequence[tuple[str | None, Estimate]], as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,7 @@ def diagnose(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Count how often each expert was used, by damage where sub-folders are called so: .md, .csv or .json, "
+            help="Count how often each expert was used, by damage where folders are called so: .md, .csv or .json, "
             "with a heat map (.png) beside it; - prints it.",
         ),
     ] = None,
@@ -50,19 +51,11 @@ def diagnose(
 ) -> None:
     """Say what is wrong with photos, without restoring; within what --task, --degree, ... (all repeatable) say."""
     from unirestorer import api
-    from unirestorer.core.images import find_images
     from unirestorer.core.reports import instruction_json
     from unirestorer.plugins.manager import load_catalogue
 
     instruction = Instruction.of(task, degree, level, expert, exclude)
-    results: list[dict[str, Any]] = []
-    sources: list[tuple[Path, Path]] = []
-    for path in paths:
-        try:
-            sources += find_images([path])
-        except UniRestorerError as error:
-            complain(error)
-            results.append({"source": str(path), "error": str(error)})
+    sources, results = _sources(paths)
     if stats is not None:
         check_stats(stats, [source for source, _ in sources], as_json, overwrite)
     found: list[tuple[str | None, Estimate]] = []
@@ -75,13 +68,28 @@ def diagnose(
         for source, relative in sources:
             values, estimate = _one(source, restorer, instruction, None if as_json else tree)
             results.append(values)
-            found += [(true_type(relative, tasks, words), estimate)] if estimate else []
+            found += [(true_type(source, relative, tasks, words), estimate)] if estimate else []
     if stats is not None and found:
         write_stats(stats, found, as_json)
     if as_json:
         say(json.dumps([{**result, "instruction": instruction_json(instruction)} for result in results], indent=2))
     if any(result["error"] for result in results):
         raise typer.Exit(FAILED)
+
+
+def _sources(paths: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[dict[str, Any]]]:
+    """Photos in ``paths`` with their places below these, and the JSON values of paths that hold none."""
+    from unirestorer.core.images import find_images
+
+    sources: list[tuple[Path, Path]] = []
+    bad: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            sources += find_images([path])
+        except UniRestorerError as error:
+            complain(error)
+            bad.append({"source": str(path), "error": str(error)})
+    return sources, bad
 
 
 def _one(
@@ -97,7 +105,7 @@ def _one(
         complain(error)
         return {"source": str(source), "error": str(error)}, None
     if tree is not None:
-        others = ", ".join(f"{name} {value:.2f}" for name, value in estimate.alternatives[:3])
+        others = ", ".join(f"{name} {value:.2f}" for name, value in estimate.alternatives[:3] if value >= 0.005)
         say(f"{source.name}  {estimate_line(estimate)}" + (f"; else {others}" if others else ""))
     for line in explanation_lines(estimate, plain=not draws_boxes()) if tree else ():
         say(line)
