@@ -7,7 +7,8 @@
 - exclude: not the nodes of that task, or not that node and what is below it.
 
 All that is said must hold. A node above those of a task or degree (the root, a group, a type) may be chosen only where
-its level, or itself, is named: ``--task rain --level ALL`` is the root. See ``ROOT_STAYS``.
+its level, or itself, is named: ``--task rain --level ALL`` is the root. In the paper's figure a task leaves the root
+("1 / 1 0 0 / 111 00 000"), which naming all levels does; on photos of seven damages it was never chosen then.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from .hierarchy import LabelledTree, node_number
 from .instruction import Instruction
 from .words import SEVERITIES, degrees_meant, plain, severity, types_meant
 
-ROOT_STAYS = False
-"""Whether a task or degree leaves the root: the paper's figure has it so ("1 / 1 0 0 / 111 00 000")."""
 _SHOWN = 12
 _FIELDS = {"tasks": "tasks", "degrees": "degrees", "levels": "levels", "experts": "experts", "exclude": ""}
 """Fields of an instruction, and what of that kind a tree has."""
@@ -48,12 +47,7 @@ def degree_of(name: str) -> str:
     return re.sub(r"#\d+$", "", first).rstrip("+")
 
 
-def mask_of(
-    instruction: Instruction,
-    labelled: LabelledTree,
-    words: Mapping[str, Sequence[str]],
-    root: bool = ROOT_STAYS,
-) -> Mask | None:
+def mask_of(instruction: Instruction, labelled: LabelledTree, words: Mapping[str, Sequence[str]]) -> Mask | None:
     """Mask (M,) of the nodes that ``instruction`` leaves, at least one; ``None`` where nothing is said: all of them.
 
     ``words``: what every registered degradation is also called. Raises ``UnknownNameError`` for a name that the tree
@@ -61,7 +55,7 @@ def mask_of(
     """
     if not instruction:
         return None
-    nodes = _Nodes(labelled, words, root)
+    nodes = _Nodes(labelled, words)
     allowed = nodes.left(instruction)
     if not allowed.any():
         raise ConfigError(nodes.conflict(instruction))
@@ -74,7 +68,6 @@ class _Nodes:
 
     labelled: LabelledTree
     words: Mapping[str, Sequence[str]]
-    root: bool
 
     def left(self, said: Instruction) -> Mask:
         """The nodes that ``said`` leaves, perhaps none; raises ``UnknownNameError``."""
@@ -85,8 +78,6 @@ class _Nodes:
         named = fitting.copy()
         if said.levels or said.experts:
             named |= self._above(fitting, said.tasks)
-        elif self.root and (said.tasks or said.degrees) and fitting.any():
-            named[0] = True
         if said.levels:
             named &= np.isin(np.arange(len(named)), ancestors[rows][:, levels])
         named &= self._any(self.of_expert, said.experts)

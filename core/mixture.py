@@ -67,7 +67,7 @@ class Expert:
 class Mixture:
     """A model of a registry. Experts are read when first needed; beyond ``cache_bytes`` the least recently used go.
 
-    fallback: whether coarser experts are taken for what is unlike anything that the model was trained on.
+    fallback: whether coarser experts are taken for what is by far unlike anything that the model was trained on.
     """
 
     def __init__(

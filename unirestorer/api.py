@@ -40,7 +40,7 @@ def load(
     """A restorer for the model in the registry ``model`` (a .zip file or a folder; None: the one inside the package).
 
     ``tile`` pixels per piece of a large image (None: in one piece), of which neighbours share ``overlap``.
-    ``fallback``: take coarser experts for what is unlike anything that the model was trained on.
+    ``fallback``: take coarser experts for what is by far unlike anything that the model was trained on.
     Raises ``RegistryError`` when there is no such model or it is damaged.
     """
     mixture = Mixture(open_registry(_model_path(model)), load_catalogue(), fallback=fallback)

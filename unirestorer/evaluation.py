@@ -100,6 +100,9 @@ def evaluate(
     Raises ``UniRestorerError`` where model, suite, peers or data cannot be had, or ``out`` is of another evaluation.
     """
     plan = _planned(read_suite(suite) if isinstance(suite, str) else suite, seed, conventions)
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit is {limit}, wanted at least 1; leave it out to measure every image")
+    folder = None if out is None else _results(Path(out), plan, Path(data))
     used = tuple(CONVENTIONS[name] for name in plan.conventions)
     metrics = Metrics(used, None if lpips is None else Path(lpips), iqa)
     opened = open_suite(plan, Path(data), _degrade, parts=parts, limit=limit)
@@ -115,9 +118,8 @@ def evaluate(
     measure = partial(
         run, plan, opened.entries, everyone, metrics, watch, missing=opened.missing, facts=noted, tell=tell
     )
-    if out is None:
+    if folder is None:
         return measure()
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder, timeout=0, name="evaluate.lock"):
         report = measure(journal=Journal.open(folder / ROWS, {**facts, "data": str(Path(data).resolve())}))
@@ -134,6 +136,19 @@ def _planned(suite: Suite, seed: int | None, conventions: Sequence[str]) -> Suit
         raise ConfigError(f"seed is {seed}, wanted 0 <= seed < 2^31")
     asked = {"seed": seed, "conventions": tuple(dict.fromkeys(conventions)) or None}
     return suite.model_copy(update={name: value for name, value in asked.items() if value is not None})
+
+
+def _results(folder: Path, suite: Suite, data: Path) -> Path:
+    """``folder``, whose pictures would be measured as photos by the next run if it lay among those of ``suite``."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file, wanted a folder for the results; choose another name")
+    for part in suite.parts:
+        if part.photos is not None and folder.resolve().is_relative_to((data / part.photos).resolve()):
+            raise ConfigError(
+                f"{folder}: lies among the photos of part '{part.name}', which its charts would join; "
+                "choose another place"
+            )
+    return folder
 
 
 def _degrade(pixels: Pixels, chain: str, preset: Preset, seed: int) -> Pixels:
@@ -186,6 +201,8 @@ def _asked(peers: Peers) -> Iterator[tuple[str, str | Function]]:
 def _other(name: str, what: str | Function) -> Peer:
     """A function, another registry, or ARCH:WEIGHTS[:licence]."""
     if not isinstance(what, str):
+        if not callable(what):
+            raise ConfigError(f"peer {name}: got {what!r}, wanted a function, REGISTRY or ARCH:WEIGHTS")
         return FunctionPeer(name, what)
     arch, colon, rest = what.partition(":")
     experts = load_catalogue().experts

@@ -52,7 +52,8 @@ class Journal:
         run was killed is dropped.
         """
         first = json.dumps({"arguments": arguments}, sort_keys=True)
-        whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n") if path.exists() else ("", "", "")
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        whole, _, rest = text.rpartition("\n")
         lines = whole.split("\n") if whole else [first]
         if lines[0] != first:
             raise ConfigError(f"{path}: {_difference(lines[0], arguments)}; choose another folder, or remove the file")

@@ -61,6 +61,8 @@ class Part(Config):
         given = [name for name in ("dataset", "pairs", "photos") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"wants one of dataset, pairs and photos, has {' and '.join(given) or 'none'}")
+        if self.only is not None and self.dataset is None:
+            raise ValueError("only chooses among the pairs of a dataset; leave it out")
         if self.pairs is not None and self.degrade is not None:
             raise ValueError("pairs are damaged already; leave out degrade, or give photos")
         return self
@@ -173,7 +175,8 @@ def _part_problems(part: Part, check_chain: CheckChain) -> Iterator[Problem]:
             if about.kind == "pairs" and part.degrade is not None:
                 yield ("degrade",), f"'{about.name}' holds pairs, which are damaged already; leave it out"
             if part.only is not None and about.degrees and part.only not in about.degrees.values():
-                yield ("only",), f"no pair of '{about.name}' is '{part.only}'; known: {', '.join(about.degrees)}"
+                known = ", ".join(about.degrees.values())
+                yield ("only",), f"no pair of '{about.name}' is '{part.only}'; known: {known}"
     except UniRestorerError as error:
         yield ("dataset",), str(error)
     if part.degrade is not None:

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import unirestorer
+from unirestorer.core.errors import ConfigError
 from unirestorer.core.evaluating.report import from_json
 from unirestorer.core.mixture import Mixture
 from unirestorer.core.pipeline import run_pipeline
@@ -177,6 +179,20 @@ def test_a_suite_of_ones_own(world: Path, tmp_path: Path, run: Run) -> None:
     assert "unknown field 'sigmo' of noise" in done.err
 
 
+def test_results_among_the_photos_are_refused(
+    world: Path, tmp_path: Path, synthetic: Callable[..., tuple[int, str, str]]
+) -> None:
+    for out in (world / "few", world / "few/out"):
+        code, _, err = synthetic(out)
+        assert code == 2
+        assert f"{out}: lies among the photos of part 'clean'" in err
+    assert {path.suffix for path in (world / "few").iterdir()} == {".png"}
+    (tmp_path / "file").touch()
+    code, _, err = synthetic(tmp_path / "file")
+    assert code == 2
+    assert "is a file, wanted a folder" in err
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -218,6 +234,15 @@ def test_a_function_is_a_peer(world: Path) -> None:
     )
     assert report.peers == ("input", "auto", "root", "mine", "other")
     assert {row.peer for row in report.rows} == set(report.peers)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [({"limit": 0}, "limit is 0, wanted at least 1"), ({"peers": {"mine": 5}}, "peer mine: got 5, wanted a function")],
+)
+def test_arguments_that_make_no_sense_are_one_line(world: Path, wrong: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        unirestorer.evaluate(world / "model", "synthetic", data=world / "few", **wrong)
 
 
 def test_the_model_inside_the_package_is_called_embedded(world: Path, tmp_path: Path) -> None:

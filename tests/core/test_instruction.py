@@ -73,9 +73,9 @@ IMPURE = grown(  # a clustering put noise under rain, and names two nodes of a l
 )
 
 
-def left(labelled: LabelledTree, root: bool = False, **said: str | int | Sequence[str | int]) -> str:
+def left(labelled: LabelledTree, **said: str | int | Sequence[str | int]) -> str:
     """The names that an instruction leaves, in the order of the tree."""
-    mask = mask_of(Instruction.of(**said), labelled, WORDS, root)
+    mask = mask_of(Instruction.of(**said), labelled, WORDS)
     assert mask is not None
     return " ".join(name for name, allowed in zip(labelled.names, mask, strict=True) if allowed)
 
@@ -192,12 +192,10 @@ def test_a_task_leaves_its_nodes_and_several_tasks_leave_all_of_theirs() -> None
     assert left(IMPURE, task="noise") == "noise/small"
 
 
-def test_the_root_stays_where_the_rule_says_so_as_in_the_figure_of_the_paper() -> None:
-    assert left(PLAIN, root=True, task="rain") == "all rain rain/large rain/medium"
-    assert left(PLAIN, root=True, degree="medium") == "all rain/medium noise/medium"
-    assert left(PLAIN, root=True, task="rain", level="TYPE") == "rain"
-    assert left(PLAIN, root=True, expert="rain") == "rain"
-    mask = mask_of(Instruction(("rain",)), PLAIN, WORDS, root=True)
+def test_a_task_at_all_levels_is_the_mask_of_the_papers_figure() -> None:
+    every = ["ALL", "TYPE", "DEGREE"]
+    assert left(PLAIN, task="rain", level=every) == "all rain rain/large rain/medium"
+    mask = mask_of(Instruction(("rain",), levels=tuple(every)), PLAIN, WORDS)
     leaves, levels = openings(torch.from_numpy(PLAIN.tree.ancestors.astype(np.int64)), torch.from_numpy(mask))
     assert leaves.tolist() == [True, True] + [False] * 6
     assert levels.tolist() == [True, True, True]
@@ -371,7 +369,7 @@ def test_masks_of_instructions_on_any_tree_leave_nodes_or_say_why_not() -> None:
     for rng, labelled in trees(400):
         said = random_instruction(rng, labelled)
         try:
-            mask = mask_of(said, labelled, WORDS, root=bool(rng.random() < 0.5))
+            mask = mask_of(said, labelled, WORDS)
         except (ConfigError, UnknownNameError) as error:
             lines.append(str(error))
             outcomes[type(error).__name__] += 1

@@ -298,9 +298,10 @@ def test_rows_of_other_arguments_are_refused_in_one_line(bench: Bench, tmp_path:
     with pytest.raises(ConfigError, match=r"begun with other arguments \(seed, limit\)") as caught:
         measured(bench, Mine(), path, {"seed": 2, "limit": 3})
     assert len(str(caught.value).splitlines()) == 1
-    path.write_text("hello\n")
-    with pytest.raises(ConfigError, match="is not the journal of an evaluation"):
-        measured(bench, Mine(), path)
+    for other in (b"hello\n", b"\xff\xfe\n"):
+        path.write_bytes(other)
+        with pytest.raises(ConfigError, match="is not the journal of an evaluation"):
+            measured(bench, Mine(), path)
 
 
 def test_rows_say_what_was_done(bench: Bench) -> None:

@@ -86,7 +86,10 @@ def evaluate(
     for line in report.missing:
         if line not in failed:
             say(f"not measured: {line}")
-    say(f"{out / 'report.md'}, with tables, charts and a contact sheet beside it")
+    beside = (
+        "with tables, charts and a contact sheet beside it" if report.rows else "which says why nothing was measured"
+    )
+    say(f"{out / 'report.md'}, {beside}")
     if failed:
         raise typer.Exit(FAILED)
 
