@@ -62,13 +62,17 @@ class Ruler:
             raise ConfigError(f"no convention called {', '.join(unknown)}; known: {', '.join(CONVENTIONS)}")
         return Metrics([CONVENTIONS[name] for name in names])
 
-    def measure(self, restorer: Restorer, name: str, stamp: str, data: Path) -> Measured:
+    def measure(
+        self, restorer: Restorer, name: str, stamp: str, data: Path, choices: Mapping[str, str] | None = None
+    ) -> Measured:
         """``restorer``, called ``name``, on the suite's images below ``data``.
 
-        ``stamp``: what the model is known by, so that no other one's numbers are taken for its own. What was measured
-        in full before is not measured again. Raises ``DataError`` where nothing of the suite is there.
+        ``choices`` of its cell: then as the rows alone restore that are made of it. ``stamp``: what the model is known
+        by, so that no other one's numbers are taken for its own. What was measured in full before is not measured
+        again. Raises ``DataError`` where nothing of the suite is there.
         """
-        peers = list(dict.fromkeys(row.peer for row in self.table.rows))
+        used = {row.peer for row in self.table.rows if choices is None or row.made_of(choices)}
+        peers = [peer for peer in dict.fromkeys(row.peer for row in self.table.rows) if peer in used]
         told = {peer: said.model_dump(mode="json") for peer, said in self.table.peers.items()}
         conventions = [convention.model_dump(mode="json") for convention in self.metrics.conventions]
         key = fingerprint(self.suite, peers, told, conventions, self.table.fallback, stamp, data.name)

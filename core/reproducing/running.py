@@ -158,7 +158,7 @@ def _measured(
     data, on = place(order, target, bench, recipe)
     store = bench.open_store(bench.out / row.cell)
     mixture = Mixture(store, bench.catalogue, recipe.name, fallback=order.table.fallback)
-    return ruler.measure(Restorer(mixture), row.cell, row.stamp, data), on
+    return ruler.measure(Restorer(mixture), row.cell, row.stamp, data, row.choices), on
 
 
 def make_of(order: Order, restorer: Restorer, stamp: str, ruler: Ruler, target: Target) -> Made:
