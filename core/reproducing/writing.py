@@ -78,7 +78,7 @@ def _made(origin: Origin) -> str:
 
 
 def markdown(table: Table, found: Sequence[Found]) -> str:
-    """Our rows, mean ± sample deviation over seeds, the best bold (not the oracle); the printed ones beside and below."""
+    """Our rows, mean ± sample deviation over seeds, the best bold (no oracle); the printed ones beside and below."""
     beside = [c for c in table.columns if any(c.title in row.published for row in table.rows)]
     titles = ["", *(c.title for c in table.columns), *(f"paper: {c.title}" for c in beside)]
     lines = [titles, ["---"] * len(titles)]
