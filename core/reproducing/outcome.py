@@ -143,13 +143,14 @@ def _said(verdict: Verdict, scale: str) -> str:
     where = "" if scale == "paper" else " at this scale"
     if not verdict.measured:
         return "not measured"
+    holds, holds_not = ("holds", "does not hold") if verdict.claim.ours else ("reproduces", "does not reproduce")
     if verdict.with_every_seed:
-        return "reproduces"
+        return holds
     if verdict.reproduces:
-        return "reproduces on average, not with every seed"
+        return f"{holds} on average, not with every seed"
     if not verdict.holding:
-        return f"does not reproduce{where}"
-    names = {d.column.title: d.column.phrase or d.column.title for d in verdict.differences}
+        return f"{holds_not}{where}"
+    names = {d.column.title: d.column.phrase or f"for {d.column.title}" for d in verdict.differences}
     good = ", ".join(names[title] for title in verdict.holding)
     bad = ", ".join(name for title, name in names.items() if title not in verdict.holding)
-    return f"reproduces {good}, not {bad}{where}"
+    return f"{holds} {good}, not {bad}{where}"

@@ -129,7 +129,10 @@ class Told(Config):
 
 
 class Claim(Config):
-    """That the row ``row`` minus the row ``over`` is at least or at most so much in each of the ``columns``."""
+    """That the row ``row`` minus the row ``over`` is at least or at most so much in each of the ``columns``.
+
+    ``ours``: this project claims it, not the paper.
+    """
 
     text: str
     row: str
@@ -137,6 +140,7 @@ class Claim(Config):
     columns: tuple[str, ...] = Field(min_length=1)
     at_least: float | None = None
     at_most: float | None = None
+    ours: bool = False
 
     @model_validator(mode="after")
     def _has_one_limit(self) -> Claim:

@@ -87,6 +87,8 @@ def test_a_claim_is_judged_in_every_column() -> None:
     )
     assert said(claim("out"))[0].endswith(": does not reproduce at this scale.")
     assert said(claim("out"), scale="paper")[0].endswith(": does not reproduce.")
+    ours = claim("in", "out").model_copy(update={"ours": True})
+    assert said(ours)[0].endswith(": holds in distribution, not out of distribution at this scale.")
 
 
 def test_a_claim_that_holds_for_the_mean_alone_says_so() -> None:
