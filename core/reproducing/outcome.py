@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .table import Claim, Column, Line, Table, seed_of
+from .table import SHARE, Claim, Column, Line, Table, seed_of
 
 BOUNDS = ("input", "root", "oracle")
 """Peers for which it does not matter how routers were trained: no figure of a stage is theirs."""
@@ -32,7 +32,11 @@ class Found:
         """What ``row`` has in ``column``; None where that was not measured, or is not of what the row is about."""
         if column.stage is not None:
             return None if row.peer in BOUNDS else self.figures.get(figure)
-        return self.scores.get((row.peer, str(column.of), figure))
+        place = (row.peer, str(column.of))
+        shares = figure.startswith(f"{SHARE}.") and any(
+            key[:2] == place and key[2].startswith(f"{SHARE}.") for key in self.scores
+        )
+        return self.scores.get((*place, figure), 0.0 if shares else None)  # a level that was never used has no share
 
 
 @dataclass(frozen=True)

@@ -301,3 +301,12 @@ def test_parts_of_a_model_are_the_rows_of_its_overhead(monkeypatch: pytest.Monke
         "| UniRestorer (paper) | 627.00 | - | 1155.8 | 0.484 | - |",
     ]
     assert made.measured == "an image of 64 x 64 pixels, median of 2 runs"
+
+
+def test_a_level_that_was_never_used_has_a_share_of_nothing() -> None:
+    row = Line(title="ours")
+    scores = {("auto", "7T", "share.DEGREE"): 1.0, ("auto", "7T", "standard.psnr"): 24.0}
+    root, psnr = (Column(title=name, of="7T", metrics=(name,)) for name in ("share.ALL", "paper.psnr"))
+    assert value_of(row, root, "share.ALL", [Found({"seed": "7"}, scores=scores)]).seeds == {"7": 0.0}
+    assert not value_of(row, root, "share.ALL", [Found({"seed": "7"})]).seeds
+    assert not value_of(row, psnr, "paper.psnr", [Found({"seed": "7"}, scores=scores)]).seeds
