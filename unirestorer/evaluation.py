@@ -20,10 +20,9 @@ from unirestorer.core.evaluating.opening import open_suite
 from unirestorer.core.evaluating.peers import (
     Bench,
     FunctionPeer,
-    InputPeer,
-    OraclePeer,
     Peer,
     Pixels,
+    built_in,
     model_peer,
     weights_peer,
 )
@@ -105,7 +104,7 @@ def evaluate(
     folder = None if out is None else _results(Path(out), plan, Path(data))
     used = tuple(CONVENTIONS[name] for name in plan.conventions)
     metrics = Metrics(used, None if lpips is None else Path(lpips), iqa)
-    opened = open_suite(plan, Path(data), _degrade, parts=parts, limit=limit)
+    opened = open_suite(plan, Path(data), degrade_pixels, parts=parts, limit=limit)
     everyone = make_peers(model, peers, used[0])
     facts = {
         "versions": {"unirestorer": unirestorer.__version__, **{name: version(name) for name in PACKAGES}},
@@ -151,7 +150,8 @@ def _results(folder: Path, suite: Suite, data: Path) -> Path:
     return folder
 
 
-def _degrade(pixels: Pixels, chain: str, preset: Preset, seed: int) -> Pixels:
+def degrade_pixels(pixels: Pixels, chain: str, preset: Preset, seed: int) -> Pixels:
+    """Damage (H, W, 3) uint8 as a part of a suite says."""
     return api.degrade(pixels, chain, seed, preset).pixels
 
 
@@ -169,12 +169,7 @@ def make_peers(model: Model, peers: Peers, ranking: Convention) -> list[Peer]:
     made: list[Peer] = []
     for name in BUILT_IN:
         if name in ALWAYS or name in asked:
-            if name == "input":
-                made.append(InputPeer())
-            elif name == "oracle":
-                made.append(OraclePeer(bench, rank))
-            else:
-                made.append(model_peer(name, bench, facts))
+            made.append(built_in(name, bench, facts, rank))
     return made + [_other(name, what) for name, what in asked.items() if name not in BUILT_IN]
 
 

@@ -285,6 +285,13 @@ def model_peer(name: str, bench: Bench, facts: Mapping[str, Any]) -> ModelPeer:
     return ModelPeer(name, bench, instruction, {"what": what, **facts})
 
 
+def built_in(name: str, bench: Bench, facts: Mapping[str, Any], rank: Rank) -> Peer:
+    """The damaged input, the best expert of each image by ``rank``, or a mode of ``bench`` (``model_peer``)."""
+    if name == "input":
+        return InputPeer()
+    return OraclePeer(bench, rank) if name == "oracle" else model_peer(name, bench, facts)
+
+
 def weights_peer(name: str, spec: ExpertSpec[Any], path: Path, licence: str = "") -> NetworkPeer:
     """The network of the architecture ``spec`` whose weights are in the file ``path``, recognised by their shapes.
 

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..evaluating.conventions import CONVENTIONS
 from ..evaluating.metrics import Metrics, psnr
 from ..evaluating.opening import Degrade, open_suite
-from ..evaluating.peers import Bench, InputPeer, ModelPeer, OraclePeer, Peer, model_peer
+from ..evaluating.peers import Bench, ModelPeer, Peer, built_in
 from ..evaluating.report import Report, columns_of, means
 from ..evaluating.running import Journal, evaluate
 from ..evaluating.suite import Suite
@@ -106,15 +106,11 @@ class Ruler:
         )
 
     def _peer(self, name: str, bench: Bench) -> Peer:
-        if name == "input":
-            return InputPeer()
-        if name == "oracle":
-            first = self.metrics.conventions[0]
-            return OraclePeer(bench, lambda image, truth, task: psnr(image, truth, first, task))
         if name in self.table.peers:
             instruction = Instruction(levels=self.table.peers[name].levels)
             return ModelPeer(name, bench, lambda task: instruction, {"what": str(instruction)})
-        return model_peer(name, bench, {})
+        first = self.metrics.conventions[0]
+        return built_in(name, bench, {}, lambda image, truth, task: psnr(image, truth, first, task))
 
 
 def _scores(report: Report) -> list[tuple[Key, float]]:

@@ -19,11 +19,7 @@ from unirestorer.cli.progress import bars
 from unirestorer.core.errors import ConfigError, UniRestorerError, UnknownNameError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from unirestorer.core.ablating.running import Bench
-    from unirestorer.core.contracts import Preset
     from unirestorer.core.evaluating.suite import Suite
     from unirestorer.core.mixture import Mixture
     from unirestorer.core.reproducing.running import Made, Order, Target
@@ -114,12 +110,13 @@ def _make(
     from unirestorer.core.reproducing.measuring import Ruler
     from unirestorer.core.reproducing.overhead import make_overhead
     from unirestorer.core.reproducing.running import make, make_of
+    from unirestorer.evaluation import degrade_pixels
     from unirestorer.plugins.manager import load_catalogue
 
     if order.scale.overhead is not None:
         load = partial(_mixture, model)
         return make_overhead(order, order.scale.overhead, load, load_catalogue, torch.get_num_threads())
-    ruler = Ruler(order.table, order.suite, _degrade, folder / "evaluations", watch) if order.suite else None
+    ruler = Ruler(order.table, order.suite, degrade_pixels, folder / "evaluations", watch) if order.suite else None
     if order.cells:
         if data is None:
             raise ConfigError(f"reproduce {order.name}: trains models; name a folder of clean photos: --data")
@@ -214,12 +211,6 @@ def _suite(name: str) -> Suite:
     from unirestorer.evaluation import read_suite
 
     return read_suite(name)
-
-
-def _degrade(pixels: NDArray[np.uint8], chain: str, preset: Preset, seed: int) -> NDArray[np.uint8]:
-    from unirestorer import api
-
-    return api.degrade(pixels, chain, seed=seed, preset=preset).pixels
 
 
 def _stamp(model: Path) -> str:
