@@ -128,6 +128,26 @@ class Adapter(Protocol):
         ...
 
 
+Network = Callable[["Tensor"], "Tensor"]
+"""(1, 3, h, w) float32 in [0, 1], of a size it accepts, to the same shape."""
+
+
+class Runtime(Protocol):
+    """Runs networks, with the numbers that PyTorch gives (``unirestorer.core.runtimes``)."""
+
+    @property
+    def name(self) -> str:
+        """How it is called: ``eager``, ``compile``, ``openvino``."""
+        ...
+
+    def prepare(self, module: nn.Module, key: str, size: SizeRequirement) -> Network:
+        """``module`` in evaluation mode, ready to run on (1, 3, h, w) of whatever height and width ``size`` allows.
+
+        key: a hash of architecture, configuration and weights; what is prepared may be kept on disk under it.
+        """
+        ...
+
+
 C = TypeVar("C", bound=Config)
 ObjectiveInput = Literal["images", "prompt", "photo", "clean"]
 """What an extractor is trained on: damaged crops (B, 3, H, W); (B,) int64 into ``Prompts.pairs``; (B,) int64 into

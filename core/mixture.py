@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .catalogue import Catalogue
-from .contracts import Record, SizeRequirement, Store
+from .contracts import Network, Record, Runtime, SizeRequirement, Store
 from .explaining import EDGE, Branch, Choice, branches, decide
 from .hierarchy import LabelledTree
 from .instruction import Instruction
 from .masking import mask_of, tasks_of
 from .memory import Neighbour, recorded
 from .models import check_belonging, load_expert, load_extractor, load_hierarchy, load_routers
+from .recipe import fingerprint
 from .routing import Routing, openings
+from .runtimes.eager import EAGER
 from .ties import expert_names
 
 IDENTITY = "identity"
@@ -56,12 +58,22 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Expert:
-    """A ready network, the sizes it accepts, whether it is the identity, and its node's name."""
+    """A network, the sizes it accepts, whether it is the identity, and its node's name.
+
+    run: the network as a runtime prepared it, None: as it is. key: a hash of what it is and of its weights.
+    """
 
     module: nn.Module
     size: SizeRequirement
     identity: bool
     name: str
+    run: Network | None = None
+    key: str = ""
+
+    @property
+    def network(self) -> Network:
+        """What runs: (1, 3, h, w) float32 in [0, 1] -> the same shape."""
+        return self.module if self.run is None else self.run
 
 
 class Mixture:
@@ -77,6 +89,7 @@ class Mixture:
         model: str = "default",
         cache_bytes: int = 256 * 2**20,
         fallback: bool = True,
+        runtime: Runtime = EAGER,
     ) -> None:
         """Raises ``RegistryError`` when the store has no such model or a part of it is damaged."""
         self._store, self._catalogue, self._cache_bytes = store, catalogue, cache_bytes
@@ -91,7 +104,7 @@ class Mixture:
         self.extractor = load_extractor(store, catalogue, ties["extractor"])
         self.routers = load_routers(store, ties["routers"], self.hierarchy)
         self.memory = recorded(store.read("routers", ties["routers"]), f"routers {ties['routers']}")
-        self.fallback = fallback
+        self.fallback, self.runtime = fallback, runtime
         self._cache: OrderedDict[int, Expert] = OrderedDict()
 
     @property
@@ -200,7 +213,12 @@ class Mixture:
         name = self._experts[node]
         check_belonging(f"experts/{name}", self._store.attributes("experts", name)["stamp"], self._stamps[node])
         module, spec = load_expert(self._store, self._catalogue, name)
-        return Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node])
+        key = fingerprint(
+            spec.name, *(self._store.attributes("experts", name).get(key) for key in ("config", "sha256"))
+        )
+        identity = spec.name == IDENTITY
+        run = None if identity else self.runtime.prepare(module, key, spec.size)
+        return Expert(module, spec.size, identity, self.node_names[node], run, key)
 
 
 def top(leaf: NDArray[np.float32], level: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:

@@ -38,7 +38,7 @@ def load_photos(folder: Path, crop: int) -> Photos:
         picture = load(path)
         names.append(relative.as_posix())
         hashes.append(digest(path))
-        pixels.append(at_least(picture.pixels, crop))
+        pixels.append(at_least(picture.eight, crop))
     if len(names) < 4:
         raise ImageError(f"{folder}: got {len(names)} photos, wanted at least 4 clean photos to train on")
     return Photos(tuple(names), tuple(hashes), tuple(pixels))

@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .contracts import SizeRequirement
+from .canvas import Canvas, Pixels, PixelSheet, Sheet, TensorSheet
+from .contracts import Network, SizeRequirement
 from .errors import ConfigError, MemoryLimitError, ShapeError
 
-Network = Callable[[Tensor], Tensor]
-"""(1, 3, h, w) -> (1, 3, h, w), float32."""
-
+P = TypeVar("P", bound=Pixels)
 _STEPS = 1024  # weights are multiples of 1/1024: exact in float32, and so is the sum of two
 
 
@@ -105,53 +103,30 @@ def plan(height: int, width: int, size: SizeRequirement, tile: int | None = 512,
     return TilePlan(spans(height, tile, overlap, size.multiple), spans(width, tile, overlap, size.multiple))
 
 
-def run_tiled(image: Tensor, net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64) -> Tensor:
-    """``net`` over ``image`` (1, 3, H, W) float32 in [0, 1], any H and W; result of the same shape, clamped to [0, 1].
+def run(canvas: Canvas, net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64) -> Sheet:
+    """``net`` over ``canvas``, any height and width, onto a new sheet, whose kind of pixels is that of ``canvas``.
 
     Padded (mirrored, or the edge repeated where too small to mirror) to what ``size`` asks for, and cropped back.
-    Raises ``ShapeError`` for another shape, or where ``net`` returns another shape or values that are not finite.
+    Raises ``ShapeError`` where ``net`` returns another shape or values that are not finite.
     """
-    if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != 3 or image.numel() == 0:
-        raise ShapeError(f"image is {tuple(image.shape)}, wanted (1, 3, H, W)")
-    result = torch.empty(image.shape, dtype=torch.float32)
-    tiles = plan(image.shape[2], image.shape[3], size, tile, overlap)
+    sheet = canvas.blank()
     with torch.inference_mode():
-        for top, strip in _strips(tiles, lambda rows, columns: image[:, :, rows, columns].float(), net, size):
-            result[0, :, top : top + strip.shape[1]] = strip.clamp_(0, 1)
-    return result
+        for top, strip in strips(plan(canvas.height, canvas.width, size, tile, overlap), canvas.read, net, size):
+            sheet.write(top, strip)
+    return sheet
 
 
-def run_pixels(
-    pixels: NDArray[np.uint8], net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64
-) -> NDArray[np.uint8]:
-    """As ``run_tiled``, from (H, W, 3) uint8 to (H, W, 3) uint8, holding no whole image in float."""
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
-        raise ShapeError(f"pixels are {pixels.shape} {pixels.dtype}, wanted (H, W, 3) uint8")
-
-    def read(rows: slice, columns: slice) -> Tensor:
-        return as_tensor(pixels[rows, columns])
-
-    result = np.empty(pixels.shape, dtype=np.uint8)
-    tiles = plan(pixels.shape[0], pixels.shape[1], size, tile, overlap)
-    with torch.inference_mode():
-        for top, strip in _strips(tiles, read, net, size):
-            result[top : top + strip.shape[1]] = as_pixels(strip[None])
-    return result
+def run_tiled(image: Tensor, net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64) -> Tensor:
+    """As ``run``, from (1, 3, H, W) float in [0, 1] to the same shape, float32, clamped to [0, 1]."""
+    return cast(TensorSheet, run(TensorSheet(image), net, size, tile, overlap)).image
 
 
-def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """(H, W, 3) uint8 to (1, 3, H, W) float32 in [0, 1]."""
-    writeable = np.require(pixels, requirements=("C", "W"))  # torch warns about read-only arrays
-    return torch.from_numpy(writeable).permute(2, 0, 1)[None].float().div_(255)
+def run_pixels(pixels: P, net: Network, size: SizeRequirement, tile: int | None = 512, overlap: int = 64) -> P:
+    """As ``run``, from (H, W, 3) uint8 or uint16 to the same, holding no whole image in float."""
+    return cast(P, cast(PixelSheet, run(PixelSheet(pixels), net, size, tile, overlap)).pixels)
 
 
-def as_pixels(image: Tensor) -> NDArray[np.uint8]:
-    """(1, 3, H, W) float in [0, 1] (else clamped) to (H, W, 3) uint8, rounded to the nearest."""
-    rounded = image[0].detach().mul(255).round_().clamp_(0, 255).to("cpu", torch.uint8)
-    return np.ascontiguousarray(rounded.permute(1, 2, 0).numpy())
-
-
-def _strips(
+def strips(
     tiles: TilePlan, read: Callable[[slice, slice], Tensor], net: Network, size: SizeRequirement
 ) -> Iterator[tuple[int, Tensor]]:
     """(top, finished rows (3, h, W)) from top to bottom; keeps one row of tiles and one seam in memory."""

@@ -26,7 +26,7 @@ MAIN = [sys.executable, "-m", "unirestorer"]
 
 def truth(photo: Path) -> np.ndarray:
     """The clean original of an example called ``name-damage.png``."""
-    return load(ROOT / "examples" / "clean" / f"{photo.stem.rsplit('-', 1)[0]}.jpg").pixels
+    return load(ROOT / "examples" / "clean" / f"{photo.stem.rsplit('-', 1)[0]}.jpg").eight
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_embedded_model_is_whole_and_small() -> None:
 
 @pytest.mark.parametrize("photo", DAMAGED, ids=lambda path: path.stem)
 def test_every_damaged_example_gets_better(restored: Path, photo: Path) -> None:
-    before, after = psnr(load(photo).pixels, truth(photo)), psnr(load(restored / photo.name).pixels, truth(photo))
+    before, after = psnr(load(photo).eight, truth(photo)), psnr(load(restored / photo.name).eight, truth(photo))
     assert after > before + 0.5
 
 

@@ -16,13 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from unirestorer.core import images
+from unirestorer.core.canvas import as_pixels, as_tensor
 from unirestorer.core.contracts import Params, Preset
 from unirestorer.core.errors import ConfigError, RegistryError, ShapeError, UniRestorerError, UnknownNameError
 from unirestorer.core.images import Picture
 from unirestorer.core.instruction import Instruction, Names
 from unirestorer.core.mixture import Estimate, Mixture
 from unirestorer.core.restoring import Restoration, Restorer, check_batch
-from unirestorer.core.tiles import as_pixels, as_tensor
+from unirestorer.core.treatment import Treatment
 from unirestorer.degradations.chain import PAPER_ORDER, Chain, parse_chain
 from unirestorer.degradations.sidecar import load_sidecar, pixels_sha256, read_sidecar, save_sidecar
 from unirestorer.plugins.manager import load_catalogue
@@ -35,16 +36,16 @@ _EMBEDDED = "model.zarr.zip"
 
 
 def load(
-    model: str | os.PathLike[str] | None = None, *, tile: int | None = 512, overlap: int = 64, fallback: bool = True
+    model: str | os.PathLike[str] | None = None, *, treatment: Treatment | None = None, fallback: bool = True
 ) -> Restorer:
     """A restorer for the model in the registry ``model`` (a .zip file or a folder; None: the one inside the package).
 
-    ``tile`` pixels per piece of a large image (None: in one piece), of which neighbours share ``overlap``.
+    ``treatment``: how it restores unless a call says otherwise.
     ``fallback``: take coarser experts for what is by far unlike anything that the model was trained on.
     Raises ``RegistryError`` when there is no such model or it is damaged.
     """
     mixture = Mixture(open_registry(_model_path(model)), load_catalogue(), fallback=fallback)
-    return Restorer(mixture, tile, overlap)
+    return Restorer(mixture, treatment or Treatment())
 
 
 def _model_path(model: str | os.PathLike[str] | None) -> Path:

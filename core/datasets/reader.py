@@ -66,7 +66,7 @@ class Dataset:
         Raises ``ImageError`` for a file that cannot be decoded, ``DataError`` for unequal sizes.
         """
         height, width = self.size(pair)
-        pixels = load(pair.lq if side == "lq" else pair.gt).pixels
+        pixels = load(pair.lq if side == "lq" else pair.gt).eight
         if self.place.gt is None:
             return pixels[:, :width] if side == "lq" else pixels[:, -width:]
         top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2

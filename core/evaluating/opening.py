@@ -129,11 +129,11 @@ def _photos(part: Part, paths: Sequence[Path], folder: Path, seed: int, degrade:
 
 
 def _untold(part: Part, image: str, path: Path) -> Case:
-    return Case(part.name, image, part.task, load(path).pixels, None)
+    return Case(part.name, image, part.task, load(path).eight, None)
 
 
 def _damaged(part: Part, image: str, path: Path, seed: int, degrade: Degrade) -> Case:
-    clean = load(path).pixels
+    clean = load(path).eight
     damaged = degrade(clean, str(part.degrade), part.preset, seed)
     return Case(part.name, image, part.task, damaged, clean, seed)
 

@@ -71,7 +71,7 @@ def lay_out(sources: Sequence[Source], plan: Photos, folder: Path) -> Path:
 
 
 def _pixels(path: Path) -> NDArray[np.uint8]:
-    return load(path).pixels
+    return load(path).eight
 
 
 def _centre(pixels: NDArray[np.uint8], side: int | None) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from unirestorer.core.errors import UnknownNameError
 from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert
 from unirestorer.core.restoring import Restorer
+from unirestorer.core.treatment import Treatment
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class FakeMixture:
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(model: object = None, *, tile: int | None = 512, overlap: int = 64) -> Restorer:
-        return Restorer(FakeMixture(), tile, overlap)
+    def load(model: object = None, *, treatment: Treatment | None = None) -> Restorer:
+        return Restorer(FakeMixture(), treatment or Treatment())
 
     monkeypatch.setattr(api, "load", load)
 

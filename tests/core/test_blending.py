@@ -18,6 +18,7 @@ from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert, Mixture
 from unirestorer.core.restoring import Restorer, blended
 from unirestorer.core.routing import PLAIN
+from unirestorer.core.treatment import Treatment
 from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import open_registry
 
@@ -61,7 +62,7 @@ class Told:
 
 
 def restorer(*experts: tuple[int, float]) -> Restorer:
-    return Restorer(Told(*experts), tile=64, overlap=16)
+    return Restorer(Told(*experts), Treatment(tile=64, overlap=16))
 
 
 PICTURE = Picture(np.random.default_rng(0).integers(0, 256, (100, 90, 3), dtype=np.uint8), icc=b"icc")
@@ -110,7 +111,7 @@ def test_a_single_expert_is_run_as_it_is() -> None:
 
 def test_tiles_fit_every_expert_of_a_blend() -> None:
     mixture = Told((0, 0.5), (1, 0.5))
-    Restorer(mixture, tile=50, overlap=12).restore(PICTURE)
+    Restorer(mixture, Treatment(tile=50, overlap=12)).restore(PICTURE)
     for expert in mixture.made[:2]:
         assert expert.module.sizes
         assert all(h % 24 == w % 24 == 0 for h, w in expert.module.sizes)  # type: ignore[union-attr]

@@ -34,7 +34,7 @@ def readers(files: Mapping[str, Path]) -> dict[str, Read]:
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
-    return load(path).pixels
+    return load(path).eight
 
 
 def shades(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:

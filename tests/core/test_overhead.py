@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import nn
 
+from unirestorer.core.canvas import as_tensor
 from unirestorer.core.checkpoints import read_state
 from unirestorer.core.errors import ConfigError, MemoryLimitError, UnknownNameError, WeightsError
 from unirestorer.core.evaluating.overhead import (
@@ -26,7 +27,6 @@ from unirestorer.core.evaluating.overhead import (
 )
 from unirestorer.core.mixture import Mixture
 from unirestorer.core.pipeline import run_pipeline
-from unirestorer.core.tiles import as_tensor
 from unirestorer.plugins.manager import load_catalogue
 
 from .tiny_world import RECIPE, make_run

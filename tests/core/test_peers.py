@@ -35,6 +35,7 @@ from unirestorer.core.mixture import Mixture
 from unirestorer.core.models import new_network
 from unirestorer.core.pipeline import run_pipeline
 from unirestorer.core.restoring import Restorer
+from unirestorer.core.treatment import Treatment
 from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import open_registry
 
@@ -115,10 +116,11 @@ def test_a_large_image_is_tiled_as_in_restoring(registry: Path) -> None:
     mixture = Mixture(open_registry(registry), CATALOGUE)
     image = case(size=(70, 110))
     for tile in (48, None):
-        restorer = Restorer(mixture, tile, 16 if tile else 64)
+        treatment = Treatment(tile=tile or 0, overlap=16 if tile else 64)
+        restorer = Restorer(mixture, treatment)
         pixels = model_peer("root", Bench(restorer), {}).restore(image).pixels
         expert = mixture.expert(0)
-        wanted = tiles.run_pixels(image.damaged, expert.module, expert.size, restorer.tile, restorer.overlap)
+        wanted = tiles.run_pixels(image.damaged, expert.module, expert.size, treatment.tile or None, treatment.overlap)
         assert np.array_equal(pixels, wanted)
 
 

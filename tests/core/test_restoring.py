@@ -16,6 +16,7 @@ from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert
 from unirestorer.core.reports import Outcome, outcome_json, outcome_line, write_report
 from unirestorer.core.restoring import Restorer, centre
+from unirestorer.core.treatment import Treatment
 
 
 class Brighten(nn.Module):
@@ -53,7 +54,7 @@ class FakeMixture:
 
 @pytest.fixture
 def restorer() -> Restorer:
-    return Restorer(FakeMixture(), tile=64, overlap=16)
+    return Restorer(FakeMixture(), Treatment(tile=64, overlap=16))
 
 
 def dark(height: int = 100, width: int = 90) -> Picture:
@@ -124,7 +125,7 @@ def test_tensors_that_are_no_images_are_refused(restorer: Restorer, batch: Tenso
 
 def test_impossible_tiles_are_refused() -> None:
     with pytest.raises(ConfigError, match="overlap"):
-        Restorer(FakeMixture(), tile=32, overlap=32).restore(dark())
+        Treatment(tile=32, overlap=32)
 
 
 def test_a_restoration_is_saved_as_a_file(restorer: Restorer, tmp_path: Path) -> None:

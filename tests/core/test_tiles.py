@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unirestorer.core.canvas import as_pixels, as_tensor
 from unirestorer.core.contracts import SizeRequirement
 from unirestorer.core.errors import ConfigError, ShapeError
-from unirestorer.core.tiles import as_pixels, as_tensor, plan, run_pixels, run_tiled, spans
+from unirestorer.core.tiles import plan, run_pixels, run_tiled, spans
 
 ANY = SizeRequirement()
 

@@ -54,7 +54,7 @@ def _photos(folder: Path) -> dict[str, Read]:
 def _pixels(path: Path) -> NDArray[np.uint8]:
     from unirestorer.core.images import load
 
-    return load(path).pixels
+    return load(path).eight
 
 
 def _truths(recipe: Path, datasets: Path | None) -> dict[str, Read]:

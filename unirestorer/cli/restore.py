@@ -12,6 +12,7 @@ from unirestorer.cli.console import FAILED, complain, say
 from unirestorer.cli.instructing import Degrees, Exclude, Experts, Levels, Tasks
 from unirestorer.core.errors import ImageError, UniRestorerError
 from unirestorer.core.instruction import Instruction
+from unirestorer.core.treatment import Treatment
 
 if TYPE_CHECKING:
     from unirestorer.cli.targets import Job
@@ -54,20 +55,20 @@ def restore(
     if report is not None:
         _check_report(report, jobs, overwrite)
     if jobs:
-        outcomes += _run(jobs, _restorer(model, tile, overlap, instruction), instruction, overwrite)
+        outcomes += _run(
+            jobs, _restorer(model, Treatment(tile=tile, overlap=overlap), instruction), instruction, overwrite
+        )
     if report is not None:
         write_report(report, outcomes)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(FAILED)
 
 
-def _restorer(model: Path | None, tile: int, overlap: int, instruction: Instruction) -> Restorer:
+def _restorer(model: Path | None, treatment: Treatment, instruction: Instruction) -> Restorer:
     """Loads the model; raises before any image is touched if what is said or the tiles are impossible."""
     from unirestorer import api
-    from unirestorer.core.tiles import spans
 
-    spans(1, tile or None, overlap)
-    restorer = api.load(model, tile=tile or None, overlap=overlap)
+    restorer = api.load(model, treatment=treatment)
     restorer.mixture.allowed(instruction)
     return restorer
 

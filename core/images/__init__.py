@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .errors import ImageError, ShapeError
-from .files import atomic
+from ..canvas import Pixels, in_eight_bits
+from ..errors import ImageError, ShapeError
+from ..files import atomic
 
 READABLE = MappingProxyType(
     {
@@ -76,17 +77,25 @@ _TIFF_TAGS = frozenset({270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 3466
 class Picture:
     """A decoded image.
 
-    pixels: (H, W, 3) uint8 RGB, upright. alpha: (H, W) uint8 or None. grey: the file held one channel.
-    path, format: where it came from and its Pillow format. exif: orientation reset to upright. icc: the profile.
+    pixels: (H, W, 3) uint8 or uint16 RGB, upright. alpha: (H, W) of the same dtype or None. grey: the file held one
+    channel. path, format: where it came from and its Pillow format. exif: orientation reset to upright. icc: the
+    profile. xmp: the packet. notes: what became another than in the file, a line each.
     """
 
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None = None
+    pixels: Pixels
+    alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None
     grey: bool = False
     path: Path | None = None
     format: str | None = None
     exif: bytes = b""
     icc: bytes = b""
+    xmp: bytes = b""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def eight(self) -> NDArray[np.uint8]:
+        """The pixels in 8 bits a channel."""
+        return in_eight_bits(self.pixels)
 
 
 def load(path: str | Path) -> Picture:
@@ -160,7 +169,7 @@ def to_pil(picture: Picture) -> Image.Image:
     return image
 
 
-def save(path: str | Path, pixels: NDArray[np.uint8], like: Picture) -> None:
+def save(path: str | Path, pixels: Pixels, like: Picture) -> None:
     """Write ``pixels`` (H, W, 3) uint8 RGB with the alpha, greyness, EXIF and ICC profile of ``like``.
 
     The suffix chooses the format. The file appears whole or not at all; missing folders are created.
