@@ -12,16 +12,16 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..canvas import Pixels, in_eight_bits
+from ..canvas import Canvas, Pixels, PixelSheet, in_eight_bits
 from ..errors import ImageError, ShapeError
 from ..files import atomic
 
@@ -91,6 +91,15 @@ class Picture:
     icc: bytes = b""
     xmp: bytes = b""
     notes: tuple[str, ...] = ()
+
+    @property
+    def canvas(self) -> PixelSheet:
+        """The pixels, to be read in pieces."""
+        return PixelSheet(self.pixels)
+
+    def on(self, canvas: Canvas) -> Picture:
+        """This picture with the pixels of ``canvas``, a sheet that came of ``self.canvas.blank()``."""
+        return replace(self, pixels=cast(PixelSheet, canvas).pixels)
 
     @property
     def eight(self) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..canvas import PixelSheet, TensorSheet, middle
+from ..canvas import TensorSheet, middle
 from ..errors import ShapeError
 from ..images import Picture
 from ..instruction import AUTO, Instruction
@@ -52,7 +52,7 @@ class Restorer:
 
     def diagnose(self, picture: Picture, instruction: Instruction = AUTO) -> Estimate:
         """What is wrong with ``picture``, within ``instruction``; raises ``UnknownNameError``, ``ConfigError``."""
-        return self.mixture.estimate(middle(PixelSheet(picture.pixels), CENTRE), self.mixture.allowed(instruction))
+        return self.mixture.estimate(middle(picture.canvas, CENTRE), self.mixture.allowed(instruction))
 
     def diagnose_tensor(self, batch: Tensor, instruction: Instruction = AUTO) -> Estimate:
         """As ``diagnose``, of the first image of ``batch`` (B, 3, H, W) float in [0, 1]; raises ``ShapeError``."""
@@ -67,10 +67,10 @@ class Restorer:
 
         Raises ``UnknownNameError`` for an unknown name and ``ConfigError`` for what cannot be had together.
         """
-        treatment, canvas = treatment or self.treatment, PixelSheet(picture.pixels)
+        treatment, canvas = treatment or self.treatment, picture.canvas
         done = passed(self.mixture, canvas, self.mixture.allowed(instruction), treatment)
         same = done.canvas is canvas
-        image = picture if same else replace(picture, pixels=cast(PixelSheet, done.canvas).pixels)
+        image = picture if same else picture.on(done.canvas)
         return Restoration(image, (done.steps,), treatment, same, done.notes)
 
     def restore_tensor(
@@ -95,7 +95,7 @@ class Restorer:
 
 def centre(picture: Picture, side: int = CENTRE) -> Tensor:
     """The middle of the picture as (1, 3, h, w) float32 in [0, 1], at most ``side`` pixels high and wide."""
-    return middle(PixelSheet(picture.pixels), side)
+    return middle(picture.canvas, side)
 
 
 def check_batch(batch: Tensor) -> None:
