@@ -40,7 +40,10 @@ class UnknownNameError(UniRestorerError, KeyError):
 
 
 class ImageError(UniRestorerError, OSError):
-    """A file cannot be read as an image, or a result cannot be written."""
+    """A file cannot be read as an image, or a result cannot be written; one line, whatever is in the file's name."""
+
+    def __str__(self) -> str:
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in super().__str__())
 
 
 class DataError(UniRestorerError, OSError):
