@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from shlex import quote
 
 Names = str | int | Sequence[str | int] | None
@@ -17,6 +17,7 @@ class Instruction:
     tasks: damage types, or groups of them, in the words people use. degrees: for example "heavy". levels: names of
     levels, or their numbers, 0 for the root's. experts: node names or numbers. exclude: node names or tasks that must
     not be used. Several names of one field: any of them. What is said must hold together: see ``masking``.
+    licence: ``commercial``, only experts that may be used so: see ``licences``.
     """
 
     tasks: tuple[str, ...] = ()
@@ -24,19 +25,26 @@ class Instruction:
     levels: tuple[str, ...] = ()
     experts: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    licence: str = field(default="", kw_only=True)
 
     @classmethod
     def of(
-        cls, task: Names = None, degree: Names = None, level: Names = None, expert: Names = None, exclude: Names = None
+        cls,
+        task: Names = None,
+        degree: Names = None,
+        level: Names = None,
+        expert: Names = None,
+        exclude: Names = None,
+        licence: Names = None,
     ) -> Instruction:
         """From one name or several of each."""
-        return cls(*map(_names, (task, degree, level, expert, exclude)))
+        return cls(*map(_names, (task, degree, level, expert, exclude)), licence=" ".join(_names(licence)))
 
     @property
     def said(self) -> dict[str, tuple[str, ...]]:
         """What is said, without empty fields, by the names that the options of the command line have."""
-        fields = (self.tasks, self.degrees, self.levels, self.experts, self.exclude)
-        options = ("task", "degree", "level", "expert", "exclude")
+        fields = (self.tasks, self.degrees, self.levels, self.experts, self.exclude, _names(self.licence or None))
+        options = ("task", "degree", "level", "expert", "exclude", "license")
         return {option: names for option, names in zip(options, fields, strict=True) if names}
 
     def __bool__(self) -> bool:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,11 +172,11 @@ class _Nodes:
     def conflict(self, said: Instruction) -> str:
         """Why ``said`` leaves nothing: the least of it that does so, and what the rest of that would leave."""
         for field in reversed(_FIELDS):
-            less = replace(said, **{field: ()})
+            less = _without(said, field)
             if less and not self.left(less).any():
                 said = less
         last = next(field for field in reversed(_FIELDS) if getattr(said, field))
-        rest = replace(said, **{last: ()})
+        rest = _without(said, last)
         kind, subject = _FIELDS[last], str(rest) or "the model"
         if not kind:
             return f"{said}: no such expert; everything that {subject} has is excluded"
@@ -192,6 +193,11 @@ class _Nodes:
         if field == "levels":
             return [level_names[level] for level in np.unique(tree.level[left])]
         return [names[node] for node in left]
+
+
+def _without(said: Instruction, field: str) -> Instruction:
+    changes: dict[str, Any] = {field: ()}
+    return replace(said, **changes)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,15 +16,17 @@ from torch import Tensor, nn
 from .catalogue import Catalogue
 from .contracts import Network, Record, Runtime, SizeRequirement, Store
 from .explaining import EDGE, Branch, Choice, branches, decide
-from .hierarchy import LabelledTree
+from .hierarchy import LabelledTree, node_number
 from .instruction import Instruction
+from .licences import Licence, forgone, licence_of, within_licence
 from .masking import mask_of, tasks_of
 from .memory import Neighbour, recorded
 from .models import check_belonging, load_expert, load_extractor, load_hierarchy, load_routers
 from .recipe import fingerprint
 from .routing import Routing, openings
+from .runtimes import UnsupportedError
 from .runtimes.eager import EAGER
-from .ties import expert_names
+from .ties import BASE, expert_names
 
 IDENTITY = "identity"
 
@@ -38,6 +42,7 @@ class Estimate:
     leaves below it. reason: why this level, in one line. novelty: distance to what the model was trained on, 1 at the
     edge of it; ``unknown``: beyond that; well beyond it a coarser expert is run (``explaining``). nearest: training
     samples, the nearest first. These three are None, False and empty where a model keeps no training samples.
+    undamaged: probability of the types whose leaves are all the identity.
     """
 
     node: int
@@ -54,13 +59,21 @@ class Estimate:
     novelty: float | None = None
     unknown: bool = False
     nearest: tuple[Neighbour, ...] = ()
+    undamaged: float = 0.0
+
+    def __str__(self) -> str:
+        """What was found, the tree with its probabilities, why this node, and what the image is like."""
+        from .reports import estimate_line, explanation_lines
+
+        return "\n".join([estimate_line(self), *explanation_lines(self)])
 
 
 @dataclass(frozen=True)
 class Expert:
     """A network, the sizes it accepts, whether it is the identity, and its node's name.
 
-    run: the network as a runtime prepared it, None: as it is. key: a hash of what it is and of its weights.
+    run: the network as a runtime prepared it, None: as it is. key: a hash of what it is and of its weights. note: why
+    another runtime than the one asked for runs it, empty where none does.
     """
 
     module: nn.Module
@@ -69,6 +82,7 @@ class Expert:
     name: str
     run: Network | None = None
     key: str = ""
+    note: str = ""
 
     @property
     def network(self) -> Network:
@@ -80,6 +94,7 @@ class Mixture:
     """A model of a registry. Experts are read when first needed; beyond ``cache_bytes`` the least recently used go.
 
     fallback: whether coarser experts are taken for what is by far unlike anything that the model was trained on.
+    runtime: what runs experts; one that it cannot run is run by PyTorch. Several threads may use one mixture.
     """
 
     def __init__(
@@ -93,7 +108,7 @@ class Mixture:
     ) -> None:
         """Raises ``RegistryError`` when the store has no such model or a part of it is damaged."""
         self._store, self._catalogue, self._cache_bytes = store, catalogue, cache_bytes
-        ties = store.read("models", model).attributes
+        self._ties = ties = store.read("models", model).attributes
         extractor = store.attributes("extractors", ties["extractor"])
         tree = store.attributes("hierarchies", ties["hierarchy"])
         check_belonging(f"extractors/{ties['extractor']}", extractor["fingerprint"], ties.get("extractor_fingerprint"))
@@ -106,6 +121,7 @@ class Mixture:
         self.memory = recorded(store.read("routers", ties["routers"]), f"routers {ties['routers']}")
         self.fallback, self.runtime = fallback, runtime
         self._cache: OrderedDict[int, Expert] = OrderedDict()
+        self._alone = threading.RLock()  # the extractor, the store and the cache serve one thread at a time
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -117,18 +133,66 @@ class Mixture:
         return LabelledTree(self.hierarchy, self.node_names, self._node_types, self.level_names)
 
     def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
-        """Mask (M,) of the nodes that ``instruction`` leaves, as ``masking`` says; None: any.
+        """Mask (M,) of the nodes that ``instruction`` leaves, as ``masking`` and ``licences`` say; None: any.
 
         Raises ``UnknownNameError`` and ``ConfigError``.
         """
-        return mask_of(instruction, self._labelled, self._catalogue.words)
+        named = mask_of(replace(instruction, licence=""), self._labelled, self._catalogue.words)
+        if not instruction.licence:
+            return named
+        return within_licence(instruction.licence, named, self.licences, self.node_names)
+
+    @cached_property
+    def licences(self) -> tuple[Licence, ...]:
+        """That of the expert of each node."""
+        return tuple(self._licence(name) for name in self._experts)
+
+    def _licence(self, expert: str) -> Licence:
+        attributes = self._store.attributes("experts", expert)
+        base = self._licence(attributes[BASE]) if BASE in attributes else None
+        return licence_of(attributes, self._catalogue.experts.get(attributes["arch"]), base)
+
+    def parts(self) -> Mapping[str, str | bool]:
+        """Digests of extractor, tree and routers, and whether it falls back to coarser experts."""
+        ties = self._ties
+        return {
+            "extractor": self._store.attributes("extractors", ties["extractor"])["fingerprint"],
+            "hierarchy": self._store.attributes("hierarchies", ties["hierarchy"]).get("stamp", ""),
+            "routers": self._store.attributes("routers", ties["routers"])["sha256"],
+            "fallback": self.fallback,
+        }
+
+    def sha256(self, name: str) -> str | None:
+        """That of the weights of the node ``name``, None for the identity; raises ``UnknownNameError``."""
+        node = node_number(self._labelled, name)
+        found: str | None = self._store.attributes("experts", self._experts[node])["sha256"]
+        return found
+
+    def forgone(self, free: Estimate, taken: Estimate) -> str:
+        """What it costs that a licence barred the expert which ``free`` chose, so that it is ``taken`` instead."""
+        return forgone(self.licences[free.node], free, taken, self._loss(free.node, taken.node, free.task))
+
+    def _loss(self, node: int, instead: int, task: str) -> tuple[float, int] | None:
+        """dB lost by the expert ``instead`` of that of ``node``, and the recorded samples of ``task`` that say so."""
+        ties = self._ties
+        name = ties.get("costs", ties["routers"])
+        if not self._store.exists("costs", name):
+            return None
+        table = self._store.read("costs", name)
+        rows = np.ones(len(table.arrays["mse"]), np.bool_)
+        if "kind" in table.arrays:
+            rows = np.array(table.attributes["kinds"])[table.arrays["kind"]] == task
+        mse = table.arrays["mse"][rows][:, [node, instead]].astype(np.float64)
+        mse = mse[np.isfinite(mse).all(axis=1) & (mse > 0).all(axis=1)]
+        return (float(10 * np.log10(mse[:, 1] / mse[:, 0]).mean()), len(mse)) if len(mse) else None
 
     @torch.inference_mode()
     def estimate(self, image: Tensor, allowed: NDArray[np.bool_] | None = None) -> Estimate:
         """Route ``image`` (1, 3, H, W) in [0, 1]; only its centre crop at native resolution is looked at."""
-        dr = self.extractor(image)
-        out = self.routers(dr, allowed=None if allowed is None else torch.from_numpy(allowed))
-        return self._explain(dr.numpy(), out, allowed)
+        with self._alone:
+            dr = self.extractor(image)
+            out = self.routers(dr, allowed=None if allowed is None else torch.from_numpy(allowed))
+            return self._explain(dr.numpy(), out, allowed)
 
     def _found(self, dr: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> dict[str, float]:
         """Probability of each damage type by the distances of ``dr`` (1, D) to the leaves, ``_among`` the allowed.
@@ -172,6 +236,7 @@ class Mixture:
             novelty=novelty,
             unknown=novelty is not None and novelty > EDGE,
             nearest=() if self.memory is None else self.memory.nearest(dr[0]),
+            undamaged=sum(share for kind, share in types.items() if kind in self._unharmed),
         )
 
     def _decide(
@@ -187,23 +252,32 @@ class Mixture:
         routed = Choice(self._labelled, leaf, level, usable, *top(leaf, level, usable))
         told = None if allowed is None else int(allowed.sum())
         ends = (int(tree.leaves[routed.row]), routed.node)
-        unharmed = novelty is not None and novelty > EDGE and any(map(self._is_identity, ends))
+        unharmed = novelty is not None and novelty > EDGE and not self._identities.isdisjoint(ends)
         decision = decide(routed, novelty, unharmed=unharmed, told=told, fallback=self.fallback)
         return decision.choice, decision.reason
 
-    def _is_identity(self, node: int) -> bool:
-        return bool(self._store.attributes("experts", self._experts[node])["arch"] == IDENTITY)
+    @cached_property
+    def _unharmed(self) -> frozenset[str]:
+        """The types whose leaves are all the identity."""
+        leaves = [(self._node_types[leaf], int(leaf) in self._identities) for leaf in self.hierarchy.leaves]
+        return frozenset(kind for kind, _ in leaves) - {kind for kind, identity in leaves if not identity}
+
+    @cached_property
+    def _identities(self) -> frozenset[int]:
+        """The nodes whose expert is the identity."""
+        arches = [self._store.attributes("experts", name)["arch"] for name in self._experts]
+        return frozenset(node for node, arch in enumerate(arches) if arch == IDENTITY)
 
     def expert(self, node: int) -> Expert:
         """The expert of ``node``, loaded on first use. Raises ``RegistryError`` when it is missing or damaged."""
-        if node in self._cache:
-            self._cache.move_to_end(node)
-            return self._cache[node]
-        expert = self._load(node)
-        self._cache[node] = expert
-        while len(self._cache) > 1 and sum(_bytes(e.module) for e in self._cache.values()) > self._cache_bytes:
-            self._cache.popitem(last=False)
-        return expert
+        with self._alone:
+            if node in self._cache:
+                self._cache.move_to_end(node)
+                return self._cache[node]
+            expert = self._cache[node] = self._load(node)
+            while len(self._cache) > 1 and sum(map(_bytes, self._cache.values())) > self._cache_bytes:
+                self._cache.popitem(last=False)
+            return expert
 
     def expert_record(self, node: int) -> tuple[str, Record]:
         """Name and record of the expert of ``node``, as the registry keeps it. Raises ``RegistryError``."""
@@ -216,9 +290,15 @@ class Mixture:
         key = fingerprint(
             spec.name, *(self._store.attributes("experts", name).get(key) for key in ("config", "sha256"))
         )
-        identity = spec.name == IDENTITY
-        run = None if identity else self.runtime.prepare(module, key, spec.size)
-        return Expert(module, spec.size, identity, self.node_names[node], run, key)
+        expert = Expert(module, spec.size, spec.name == IDENTITY, self.node_names[node], key=key)
+        return expert if expert.identity else self._prepared(expert)
+
+    def _prepared(self, expert: Expert) -> Expert:
+        try:
+            return replace(expert, run=self.runtime.prepare(expert.module, expert.key, expert.size))
+        except UnsupportedError as error:
+            note = f"expert {expert.name} is run by PyTorch, because {self.runtime.name} cannot: {error}"
+            return replace(expert, run=EAGER.prepare(expert.module, expert.key, expert.size), note=note)
 
 
 def top(leaf: NDArray[np.float32], level: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
@@ -247,5 +327,7 @@ def weighted(nodes: Sequence[int], mass: NDArray[np.float64]) -> tuple[tuple[int
     return tuple(zip(nodes, (weights / weights.sum()).tolist(), strict=True))
 
 
-def _bytes(module: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in module.parameters())
+def _bytes(expert: Expert) -> int:
+    """The weights, and what a runtime made of them."""
+    weights = sum(p.numel() * p.element_size() for p in expert.module.parameters())
+    return weights + getattr(expert.run, "bytes", 0)

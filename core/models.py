@@ -14,11 +14,11 @@ from torch import nn
 from .catalogue import Catalogue, validate_config
 from .contracts import Adapter, Config, ExpertSpec, Record, Store
 from .errors import ConfigError, RegistryError
-from .hierarchy import Hierarchy, LabelledTree
+from .hierarchy import Hierarchy, LabelledTree, node_number
 from .outside import without_paths
 from .recipe import fingerprint
 from .routing import RouterOptions, Routers
-from .ties import BASE, BASE_SHA256, base_problem, install_hint
+from .ties import BASE, BASE_SHA256, base_problem, expert_names, install_hint
 from .weights import pack, sha256, state_of, unpack
 
 
@@ -54,6 +54,28 @@ def check_belonging(what: str, got: object, wanted: object) -> None:
     """Raises ``RegistryError`` when a part is not the one that the model was made with."""
     if got != wanted:
         raise RegistryError(f"{what}: replaced since this model was made; run the recipe again to finish the new one")
+
+
+def license_experts(store: Store, model: str, licence: str, nodes: Sequence[str] = ()) -> list[str]:
+    """State the ``licence`` of the weights of a model's experts, or of those of its ``nodes``; returns their records.
+
+    Raises ``UnknownNameError`` for an unknown node and ``RegistryError``.
+    """
+    ties = store.attributes("models", model)
+    labelled = load_hierarchy(store, ties["hierarchy"])
+    records = expert_names(ties, len(labelled.tree))
+    chosen = [node_number(labelled, node) for node in nodes] or range(len(records))
+    names = [name for name in dict.fromkeys(records[node] for node in chosen) if _has_weights(store, name)]
+    names += [base for name in names if (base := store.attributes("experts", name).get(BASE)) and base not in names]
+    for name in names:
+        record = store.read("experts", name)
+        stated = Record(record.arrays, {**record.attributes, "licence": licence})
+        store.write({("experts", name): stated}, message=f"expert {name}: licence {licence}", author="license")
+    return names
+
+
+def _has_weights(store: Store, name: str) -> bool:
+    return store.attributes("experts", name)["sha256"] is not None
 
 
 def load_extractor(store: Store, catalogue: Catalogue, name: str) -> Any:

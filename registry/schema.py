@@ -100,6 +100,7 @@ KINDS: Mapping[str, Kind] = {
         segments=2,
         example="tiny/3",
         pair={"base": "string", "base_sha256": "string"},
+        optional={"licence": "string"},
     ),
     "costs": Kind(
         "costs",

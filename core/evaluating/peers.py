@@ -81,20 +81,18 @@ class Bench:
         self._restorer = restorer
         self._case: Case | None = None
         self._estimates: dict[Instruction, tuple[Estimate, float]] = {}
-        self._outputs: dict[Experts, tuple[Pixels, float]] = {}
+        self._outputs: dict[tuple[Experts, bool], tuple[Pixels, float]] = {}  # True: as the guards left it
+        self._passed: set[Experts] = set()
 
     def restore(self, case: Case, instruction: Instruction = AUTO) -> Restored:
-        """``case`` within ``instruction``, as ``Restorer`` restores it."""
+        """``case`` within ``instruction``, as ``Restorer`` restores it; without guards where that names the expert."""
         self._take(case)
         if instruction not in self._estimates:
             start = perf_counter()
             estimate = self._restorer.diagnose(Picture(case.damaged), instruction)
             self._estimates[instruction] = estimate, perf_counter() - start
         estimate, seconds = self._estimates[instruction]
-        key = estimate.experts or ((estimate.node, 1.0),)
-        if key not in self._outputs:
-            self._outputs[key] = self._run(case, estimate)
-        pixels, more = self._outputs[key]
+        pixels, more = self._made(case, instruction, estimate)
         return self._restored(pixels, seconds + more, estimate.node, estimate)
 
     def best(self, case: Case, rank: Rank) -> Restored:
@@ -106,7 +104,8 @@ class Bench:
         truth = cast(Pixels, case.truth)
         top, total = (-np.inf, 0, case.damaged), 0.0
         for node in range(len(self.mixture.hierarchy)):
-            pixels, seconds = self._outputs.get(((node, 1.0),)) or self._run(case, self._told(node))
+            known = self._outputs.get((((node, 1.0),), False))
+            pixels, seconds = known or self._run(case, _Told(self.mixture, self._told(node)))[:2]
             value, total = rank(pixels, truth, case.task), total + seconds
             if value > top[0]:
                 top = value, node, pixels
@@ -114,12 +113,27 @@ class Bench:
 
     def _take(self, case: Case) -> None:
         if case is not self._case:
-            self._case, self._estimates, self._outputs = case, {}, {}
+            self._case, self._estimates, self._outputs, self._passed = case, {}, {}, set()
 
-    def _run(self, case: Case, estimate: Estimate) -> tuple[Pixels, float]:
-        restorer = replace(self._restorer, mixture=_Told(self.mixture, estimate))
-        done = restorer.restore(Picture(case.damaged))
-        return done.picture.eight, done.seconds["expert"]
+    def _made(self, case: Case, instruction: Instruction, estimate: Estimate) -> tuple[Pixels, float]:
+        """What is made of ``case``, and seconds; what passes the guards is the same with and without them."""
+        guarded = self._restorer.treatment.guards and not (instruction.levels or instruction.experts)
+        key = estimate.experts or ((estimate.node, 1.0),)
+        place = key, guarded and key not in self._passed
+        if place not in self._outputs:
+            told = _Told(self.mixture, estimate, self.mixture.allowed(instruction))
+            pixels, seconds, passed = self._run(case, told, guarded=guarded)
+            if guarded and passed:
+                self._passed.add(key)
+                place = key, False
+            self._outputs[place] = pixels, seconds
+        return self._outputs[place]
+
+    def _run(self, case: Case, told: _Told, *, guarded: bool = False) -> tuple[Pixels, float, bool]:
+        """Pixels, seconds, and whether they are those of the expert that was told."""
+        treatment = replace(self._restorer.treatment, guards=guarded)
+        done = replace(self._restorer, mixture=told, treatment=treatment).restore(Picture(case.damaged))
+        return done.picture.eight, done.seconds["expert"], done.route[0].outcome == "kept"
 
     def _told(self, node: int) -> Estimate:
         path = tuple(self.mixture.node_names[step] for step in self.mixture.hierarchy.path(node))
@@ -132,17 +146,18 @@ class Bench:
 
 @dataclass(frozen=True)
 class _Told:
-    """A mixture for ``Restorer`` whose estimate is known."""
+    """A mixture for ``Restorer`` whose estimate, among the nodes of ``mask``, is known."""
 
     mixture: Mixture
     told: Estimate
+    mask: NDArray[np.bool_] | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return self.mixture.tasks
 
-    def allowed(self, instruction: Instruction) -> None:
-        return None
+    def allowed(self, instruction: Instruction) -> NDArray[np.bool_] | None:
+        return self.mask
 
     def estimate(self, image: Tensor, allowed: NDArray[np.bool_] | None = None) -> Estimate:
         return self.told

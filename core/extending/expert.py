@@ -42,14 +42,21 @@ class Tried:
     notes: tuple[str, ...]
 
 
-def replace_expert(bench: Bench, name: str, weights: Path | None = None, *, force: bool = False) -> Extended:
+def replace_expert(
+    bench: Bench, name: str, weights: Path | None = None, *, force: bool = False, licence: str = ""
+) -> Extended:
     """Give the node ``name`` another expert: trained as the options say, or with the ``weights`` of a file.
+
+    licence: SPDX expression for the weights, empty where nobody states one.
 
     Kept if it lowers the mean cost on unseen samples of the node, or with ``force``; else nothing is written and
     ``Extended.model`` is empty. An expert of the same architecture goes on from the old one's weights.
     """
     clock = Clock()
     tried = try_expert(bench, name, weights, clock)
+    record = tried.record
+    if licence:
+        record = Record(record.arrays, {**record.attributes, "licence": licence})
     *notes, verdict = tried.notes
     if not (tried.after < tried.before or force):
         shutil.rmtree(bench.work, ignore_errors=True)
@@ -59,7 +66,7 @@ def replace_expert(bench: Bench, name: str, weights: Path | None = None, *, forc
     return finish(
         bench,
         Grown(labelled, np.arange(len(labelled.tree), dtype=np.int32)),
-        {tried.node: tried.record},
+        {tried.node: record},
         None,
         census=bench.trained.census,
         entry={"what": "expert", "node": name, "arch": arch, "before": tried.before, "after": tried.after},

@@ -21,6 +21,7 @@ class Blend(nn.Module):
 
     def __init__(self, experts: Sequence[tuple[Expert, float]]) -> None:
         super().__init__()
+        self.experts = tuple(expert for expert, _ in experts)
         self.parts = [(expert.network, weight) for expert, weight in experts]
 
     def forward(self, image: Tensor) -> Tensor:

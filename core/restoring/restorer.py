@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..canvas import TensorSheet, middle
+from ..canvas import Canvas, TensorSheet, middle
 from ..errors import ShapeError
 from ..images import Picture
+from ..images.streaming import Streamed
 from ..instruction import AUTO, Instruction
 from ..treatment import Treatment
-from .passes import CENTRE, passed
+from .passes import CENTRE, Passed, passed
 from .result import Restoration
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class Router(Protocol):
         ...
 
 
+@runtime_checkable
+class Licensed(Protocol):
+    """What a ``Router`` that knows licences can also say."""
+
+    def forgone(self, free: Estimate, taken: Estimate) -> str:
+        """What it costs that a licence barred the expert which ``free`` chose, so that it is ``taken`` instead."""
+        ...
+
+
 @dataclass(frozen=True)
 class Restorer:
     """Restores pictures with ``mixture``, as ``treatment`` says unless a call says otherwise."""
@@ -50,7 +60,7 @@ class Restorer:
     mixture: Router
     treatment: Treatment = field(default_factory=Treatment)
 
-    def diagnose(self, picture: Picture, instruction: Instruction = AUTO) -> Estimate:
+    def diagnose(self, picture: Picture | Streamed, instruction: Instruction = AUTO) -> Estimate:
         """What is wrong with ``picture``, within ``instruction``; raises ``UnknownNameError``, ``ConfigError``."""
         return self.mixture.estimate(middle(picture.canvas, CENTRE), self.mixture.allowed(instruction))
 
@@ -61,14 +71,20 @@ class Restorer:
         return self.mixture.estimate(middle(TensorSheet(image), CENTRE), self.mixture.allowed(instruction))
 
     def restore(
-        self, picture: Picture, instruction: Instruction = AUTO, treatment: Treatment | None = None
+        self,
+        picture: Picture | Streamed,
+        instruction: Instruction = AUTO,
+        treatment: Treatment | None = None,
+        first: Estimate | None = None,
     ) -> Restoration:
         """``picture`` restored; the same picture where the estimate leads to the identity.
 
+        first: what ``diagnose`` said of it with this instruction, where that is known already.
         Raises ``UnknownNameError`` for an unknown name and ``ConfigError`` for what cannot be had together.
         """
-        treatment, canvas = treatment or self.treatment, picture.canvas
-        done = passed(self.mixture, canvas, self.mixture.allowed(instruction), treatment)
+        treatment = treatment or self.treatment
+        canvas: Canvas = picture.canvas
+        done = self._passed(canvas, instruction, treatment, first)
         same = done.canvas is canvas
         image = picture if same else picture.on(done.canvas)
         return Restoration(image, (done.steps,), treatment, same, done.notes)
@@ -81,9 +97,9 @@ class Restorer:
         Raises ``ShapeError`` for another shape or range, and what ``restore`` raises.
         """
         check_batch(batch)
-        treatment, allowed = treatment or self.treatment, self.mixture.allowed(instruction)
+        treatment = treatment or self.treatment
         sheets = [TensorSheet(image[None]) for image in batch.detach().to("cpu", torch.float32)]
-        done = [passed(self.mixture, sheet, allowed, treatment) for sheet in sheets]
+        done = [self._passed(sheet, instruction, treatment) for sheet in sheets]
         return Restoration(
             image=torch.cat([cast(TensorSheet, one.canvas).image for one in done]),
             routes=tuple(one.steps for one in done),
@@ -92,8 +108,19 @@ class Restorer:
             notes=tuple(note for one in done for note in one.notes),
         )
 
+    def _passed(
+        self, canvas: Canvas, instruction: Instruction, treatment: Treatment, first: Estimate | None = None
+    ) -> Passed:
+        done = passed(self.mixture, canvas, self.mixture.allowed(instruction), treatment, first)
+        if not (instruction.licence and isinstance(self.mixture, Licensed)):
+            return done
+        anything = self.mixture.allowed(replace(instruction, licence=""))
+        free, taken = self.mixture.estimate(middle(canvas, CENTRE), anything), done.steps[0].estimate
+        cost = () if free.node == taken.node else (self.mixture.forgone(free, taken),)
+        return replace(done, notes=(*done.notes, *cost))
 
-def centre(picture: Picture, side: int = CENTRE) -> Tensor:
+
+def centre(picture: Picture | Streamed, side: int = CENTRE) -> Tensor:
     """The middle of the picture as (1, 3, h, w) float32 in [0, 1], at most ``side`` pixels high and wide."""
     return middle(picture.canvas, side)
 

@@ -90,6 +90,10 @@ def expert(
             metavar="FILE", help="Weights to use as they are, safetensors or of PyTorch; instead of training."
         ),
     ] = None,
+    license_: Annotated[
+        str | None,
+        typer.Option("--license", metavar="SPDX", help="Licence of the weights, as in MIT; else it is not stated."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Keep it even if it does not lower the cost.")] = False,
     datasets: Sets = None,
     recipe: Plan = None,
@@ -107,7 +111,9 @@ def expert(
     from unirestorer.core.extending.expert import replace_expert, try_expert
     from unirestorer.core.extending.finish import Clock, Extended
     from unirestorer.core.extending.forecast import forecast_expert
+    from unirestorer.core.licences import stated
 
+    licence = "" if license_ is None else stated(license_)
     with _bench(registry, data, datasets, _options(recipe, arch, steps, samples), model, threads, dry_run) as bench:
         if dry_run and weights is not None:
             tried = try_expert(bench, node, weights, Clock())
@@ -118,7 +124,7 @@ def expert(
         if dry_run:
             _tell_forecast(forecast_expert(bench, node))
             return
-        done = replace_expert(bench, node, weights, force=force)
+        done = replace_expert(bench, node, weights, force=force, licence=licence)
         _tell(registry, done)
     if not done.model:
         raise typer.Exit(1)

@@ -19,7 +19,7 @@ RegistryPath = Annotated[Path, typer.Argument(metavar="PATH", help="Registry fol
 def register(app: typer.Typer) -> None:
     """Add the ``registry`` group of commands to ``app``."""
     group = typer.Typer(no_args_is_help=True, help="List, check, export and clean registries.")
-    commands: tuple[Callable[..., None], ...] = (ls, log, verify, export, import_, use, vacuum)
+    commands: tuple[Callable[..., None], ...] = (ls, log, verify, export, import_, use, license_, vacuum)
     for command in commands:
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="registry")
@@ -97,6 +97,26 @@ def use(
     with open_registry(path) as store:
         store.write({("models", "default"): store.read("models", model)}, message=f"default is {model}", author="use")
     say(f"{path}: models/default is {model}")
+
+
+def license_(
+    path: RegistryPath,
+    spdx: Annotated[
+        str, typer.Argument(metavar="SPDX", help="As in MIT; LicenseRef-commercial for weights of your own.")
+    ],
+    model: Annotated[str, typer.Option(help="Whose experts.")] = "default",
+    expert: Annotated[
+        list[str] | None, typer.Option("--expert", metavar="NODE", help="Only of that node; repeatable.")
+    ] = None,
+) -> None:
+    """State the licence of the weights of a model's experts, which `restore --license commercial` asks for."""
+    from unirestorer.core.licences import stated
+    from unirestorer.core.models import license_experts
+    from unirestorer.registry import open_registry
+
+    with open_registry(path) as store:
+        names = license_experts(store, model, stated(spdx), expert or ())
+    say(f"{path}: the weights of {len(names)} experts of models/{model} are under {stated(spdx)}")
 
 
 def vacuum(path: RegistryPath) -> None:
