@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
     Missing parent folders are created. Raises ``ImageError`` where ``path`` cannot be written.
     """
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f"{_part(path)}{secrets.token_hex(4)}.part")
     try:
         if path.is_dir():
             raise ImageError(f"{path}: cannot be written: it is a folder; give a file name")
@@ -35,6 +36,22 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         _discard(part)
 
 
+def _part(path: Path) -> str:
+    """How the names of unfinished files of ``path`` begin; eight more characters and ``.part`` follow."""
+    return f".{path.name[:100]}."
+
+
+def sweep(paths: Iterable[Path]) -> None:
+    """Remove the unfinished files that killed programs left of ``paths``, which nobody may be writing."""
+    folders: dict[Path, set[str]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, set()).add(_part(path))
+    for folder, begins in folders.items():
+        for part in folder.glob(".*.part"):
+            if part.name[: -len("12345678.part")] in begins:
+                _discard(part)
+
+
 def _discard(part: Path) -> None:
     try:
         part.unlink(missing_ok=True)
@@ -45,11 +62,11 @@ def _discard(part: Path) -> None:
 def copy_bytes(source: Path, target: Path) -> None:
     """Make ``target`` a byte-identical copy of ``source``; raises ``ImageError``."""
     try:
-        data = source.read_bytes()
+        origin = source.open("rb")
     except OSError as error:
         raise ImageError(f"{source}: cannot be read: {error.strerror or error}; check its permissions") from error
-    with atomic(target) as file:
-        file.write(data)
+    with origin, atomic(target) as file:
+        shutil.copyfileobj(origin, file, 2**20)
 
 
 def digest(path: Path) -> str:

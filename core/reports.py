@@ -4,27 +4,53 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor
 
 from .files import atomic
 from .instruction import AUTO, Instruction
 
 if TYPE_CHECKING:
     from .mixture import Estimate
-    from .restoring import Restoration
+    from .restoring import Restoration, Step
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One file of a run: either ``restoration`` or ``error`` is set. ``target`` is None where nothing has a place."""
+    """One file of a run: ``restoration`` or ``error`` is set, or neither where ``target`` was there already.
+
+    ``target`` is None where nothing has a place. lost: what its format cannot hold. runtime: what ran the experts.
+    """
 
     source: Path
     target: Path | None = None
     restoration: Restoration | None = None
     error: str | None = None
     instruction: Instruction = AUTO
+    lost: tuple[str, ...] = ()
+    runtime: str = ""
+
+    @property
+    def state(self) -> Literal["restored", "unchanged", "skipped", "failed"]:
+        """What became of the file."""
+        if self.error is not None:
+            return "failed"
+        if self.restoration is None:
+            return "skipped"
+        return "unchanged" if self.restoration.unchanged else "restored"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the owner of the file should know: of its reading, its restoring and its writing."""
+        if self.restoration is None:
+            return ()
+        image = self.restoration.image
+        read = () if isinstance(image, Tensor) else image.notes
+        kept = (f"{self.target.suffix[1:]} cannot hold {', '.join(self.lost)}",) if self.lost and self.target else ()
+        return tuple(dict.fromkeys((*read, *self.restoration.notes, *kept)))
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
@@ -58,6 +84,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     values: dict[str, Any] = {
         "source": str(outcome.source),
         "target": None if outcome.target is None else str(outcome.target),
+        "state": outcome.state,
         "error": outcome.error,
         "instruction": instruction_json(outcome.instruction),
     }
@@ -65,14 +92,44 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         values |= estimate_json(done.estimate)
         values |= {"expert": done.experts[0], "seconds": dict(done.seconds)}
         values |= {"tiles": done.tiles, "unchanged": done.unchanged}
+        values |= {"runtime": outcome.runtime, "treatment": asdict(done.treatment), "notes": list(outcome.notes)}
+        values |= {"frames": len(done.routes), "steps": [step_json(step) for step in done.route]}
     return values
 
 
-def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write a JSON list of outcomes to ``path``, whole or not at all; raises ``ImageError`` where it cannot."""
-    text = json.dumps([outcome_json(outcome) for outcome in outcomes], indent=2)
+def step_json(step: Step) -> dict[str, Any]:
+    """A step as JSON values; the estimate in short."""
+    return {
+        "path": list(step.estimate.path),
+        "task": step.estimate.task,
+        "type_probabilities": dict(step.estimate.types),
+        "experts": list(step.experts),
+        "seconds": dict(step.seconds),
+        "tiling": None if step.tiling is None else asdict(step.tiling),
+        "outcome": step.outcome,
+        "reason": step.reason,
+        "meters": dict(step.meters),
+    }
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """An outcome as a line of JSON."""
+    return json.dumps(outcome_json(outcome))
+
+
+def read_report(path: Path) -> dict[str, str]:
+    """What ``write_report`` wrote, the text by source; empty where there is nothing of that kind."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {entry["source"]: json.dumps(entry) for entry in entries if entry["error"] is None}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def write_report(path: Path, entries: Iterable[str]) -> None:
+    """Write a JSON list of ``entries``, each a text in JSON, whole or not at all; raises ``ImageError``."""
     with atomic(path) as file:
-        file.write(text.encode() + b"\n")
+        file.write(b"[\n" + ",\n".join(entries).encode() + b"\n]\n")
 
 
 def estimate_line(estimate: Estimate) -> str:
@@ -118,10 +175,25 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """For example ``rain.png  rain (0.93), expert all > rain > rain/2, 0.41 s -> out/rain.png``."""
+    """For example ``rain.png  rain (0.93), expert all > rain > rain/2, 0.41 s -> out/rain.png``.
+
+    Further steps follow the expert, with what came of them; what is undone or unchanged says why.
+    """
     if outcome.restoration is None:
-        return f"{outcome.source}  {outcome.error}"
+        return f"{outcome.source}  {outcome.error or 'skipped'}"
     done = outcome.restoration
-    change = ", unchanged" if done.unchanged else ""
-    found = estimate_line(done.estimate)
-    return f"{outcome.source.name}  {found}, {sum(done.seconds.values()):.2f} s{change} -> {outcome.target}"
+    first, *others = done.route
+    steps = estimate_line(first.estimate) + _undone(first) + "".join(f"; then {_step_line(step)}" for step in others)
+    why = f": {done.why}" if done.route[-1].outcome == "unchanged" and done.why else ""
+    change = f", unchanged{why}" if done.unchanged else ""
+    return f"{outcome.source.name}  {steps}, {sum(done.seconds.values()):.2f} s{change} -> {outcome.target}"
+
+
+def _step_line(step: Step) -> str:
+    if step.outcome == "unchanged":
+        return f"nothing more ({step.reason or step.estimate.path[-1]})"
+    return f"{', '.join(step.experts)}{_undone(step)}"
+
+
+def _undone(step: Step) -> str:
+    return f" [undone: {step.reason}]" if step.outcome == "undone" else ""

@@ -19,6 +19,7 @@ from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert
 from unirestorer.core.restoring import Restorer
 from unirestorer.core.treatment import Treatment
+from unirestorer.model import Model
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class FakeMixture:
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(model: object = None, *, treatment: Treatment | None = None) -> Restorer:
-        return Restorer(FakeMixture(), treatment or Treatment())
+    def load(model: object = None, *, treatment: Treatment | None = None, **options: object) -> Model:
+        return Model(Restorer(FakeMixture(), treatment or Treatment()))
 
     monkeypatch.setattr(api, "load", load)
 

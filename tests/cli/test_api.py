@@ -11,7 +11,8 @@ from PIL import Image
 import unirestorer
 from unirestorer import api
 from unirestorer.core.errors import ConfigError, RegistryError, ShapeError, UnknownNameError
-from unirestorer.core.restoring import Restorer
+from unirestorer.kinds import ImageLike
+from unirestorer.model import Model
 
 Photo = Callable[..., Path]
 
@@ -40,16 +41,17 @@ def test_paths_pillow_images_and_bytes_give_the_same_pixels(photo: Photo, tmp_pa
 
 def test_floats_are_restored_without_rounding() -> None:
     array = np.full((8, 9, 3), 0.123456, dtype=np.float64)
+    assert np.allclose(unirestorer.restore(array).image, 0.123456 + 10 / 255, rtol=0, atol=1e-6)
     tensor = torch.full((3, 8, 9), 0.123456)
-    for source in (array, tensor, tensor[None]):
-        result = unirestorer.restore(source).tensor
-        assert result.shape == (1, 3, 8, 9)
+    for source in (tensor, tensor[None]):
+        result = unirestorer.restore(source).image
+        assert result.shape == source.shape
         assert torch.allclose(result, torch.tensor(0.123456 + 10 / 255))
 
 
 def test_a_batch_is_restored_image_by_image() -> None:
     batch = torch.stack([torch.full((3, 8, 8), 0.1), torch.full((3, 8, 8), 0.9)])
-    assert [estimate.task for estimate in unirestorer.restore(batch).estimates] == ["dark", "clean"]
+    assert [route[0].estimate.task for route in unirestorer.restore(batch).routes] == ["dark", "clean"]
 
 
 def test_a_task_can_be_named() -> None:
@@ -63,9 +65,9 @@ def test_a_task_can_be_named() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((8, 8)), np.zeros((8, 8, 4)), np.zeros((0, 8, 3)), np.zeros((8, 8, 3), dtype=np.int32), 5, None],
+    [np.zeros((8, 8, 2)), np.zeros(8), np.zeros((0, 8, 3)), np.zeros((8, 8, 3), dtype=np.int32), 5, None],
 )
-def test_what_is_no_image_is_refused(image: api.ImageLike) -> None:
+def test_what_is_no_image_is_refused(image: ImageLike) -> None:
     with pytest.raises(ShapeError, match="wanted"):
         unirestorer.restore(image)
 
@@ -74,7 +76,7 @@ def test_the_model_is_loaded_once_until_its_file_changes(tmp_path: Path, monkeyp
     loads = []
     fake = api.load
 
-    def count(model: Path) -> Restorer:
+    def count(model: Path) -> Model:
         loads.append(model)
         return fake(model)
 

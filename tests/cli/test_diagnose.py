@@ -24,6 +24,7 @@ from unirestorer.core.instruction import Instruction
 from unirestorer.core.memory import Neighbour
 from unirestorer.core.mixture import Estimate, Expert
 from unirestorer.core.restoring import Restorer
+from unirestorer.model import Model
 from unirestorer.plugins.manager import load_catalogue
 
 Run = Callable[..., Any]
@@ -69,7 +70,7 @@ class Mixture:
 
 @pytest.fixture(autouse=True)
 def model(fake_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "load", lambda model=None: Restorer(Mixture()))
+    monkeypatch.setattr(api, "load", lambda model=None: Model(Restorer(Mixture())))
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_an_older_model_says_in_one_line_that_it_keeps_no_samples(
     run: Run, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = load_really()
-    real.mixture.memory = None  # type: ignore[attr-defined]
+    real.restorer.mixture.memory = None  # type: ignore[attr-defined]
     monkeypatch.setattr(api, "load", lambda model=None: real)
     result = run("diagnose", photo(tmp_path / "a.png"))
     assert (result.code, result.errors) == (0, [])

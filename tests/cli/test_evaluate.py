@@ -159,7 +159,7 @@ def test_a_damaged_image_is_told_and_the_rest_is_measured(tmp_path: Path, world:
     assert done.code == 2
     assert [line for line in done.err.splitlines() if line.startswith("error: ")] == [
         f"error: denoise: photo1.png: {tmp_path}/dev/denoise/lq/photo1.png: not an image this program can read; "
-        "wanted one of PNG, JPEG, WEBP, TIFF, BMP, PPM, GIF"
+        "wanted one of PNG, JPEG, WEBP, TIFF, AVIF, BMP, PPM, GIF"
     ]
     report = from_json((tmp_path / "out/report.json").read_text())
     assert sorted({row.image for row in report.rows}) == ["photo0.png", "photo2.png"]

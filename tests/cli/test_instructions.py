@@ -53,8 +53,8 @@ WRONG: list[tuple[str, str]] = [
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here the model is the real one, read once."""
-    restorer = api._restorer(None)
-    monkeypatch.setattr(api, "load", lambda model=None, **options: restorer)
+    real = api._model(None)
+    monkeypatch.setattr(api, "load", lambda model=None, **options: real)
 
 
 @pytest.mark.parametrize(("options", "nodes", "said"), SAID)
@@ -98,8 +98,8 @@ def test_what_cannot_be_is_one_line_before_any_image_is_touched(
 
 def test_python_takes_the_same_as_the_command_line() -> None:
     pixels = np.random.default_rng(0).integers(0, 90, (40, 48, 3), dtype=np.uint8)
-    assert unirestorer.restore(pixels, "deblur", degree="light").experts == ("blur/small",)
-    assert unirestorer.restore(pixels / 255, task=["rain", "noise"], level=0).experts == ("all",)
+    assert unirestorer.restore(pixels, "deblur", degree="light").route[0].experts == ("blur/small",)
+    assert unirestorer.restore(pixels / 255, task=["rain", "noise"], level=0).route[0].experts == ("all",)
     assert unirestorer.diagnose(pixels, expert=24).path == ("all", "lowlight", "lowlight/heavy")
     assert unirestorer.diagnose(pixels / 255, level="TYPE", exclude=["dark", "fog"]).path[-1] not in (
         "lowlight",
@@ -112,7 +112,7 @@ def test_python_takes_the_same_as_the_command_line() -> None:
 
 
 def test_a_restorer_takes_an_instruction() -> None:
-    restorer = api.load()
+    restorer = api.load().restorer
     picture = unirestorer.Picture(np.zeros((16, 16, 3), dtype=np.uint8))
     said = unirestorer.Instruction.of(task="night", level="TYPE")
     assert restorer.restore(picture, said).experts == ("lowlight",)

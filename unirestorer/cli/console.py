@@ -40,6 +40,11 @@ def complain(message: str | BaseException) -> None:
         typer.echo(f"{typer.style('error:', fg='red')} {line}", err=True)
 
 
+def plain(text: str) -> str:
+    """``text`` in one line that does nothing to a terminal: file names may hold line breaks and control characters."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Aligned columns, two spaces apart, never wrapped: a line is a row."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]

@@ -21,7 +21,7 @@ def check_stats(stats: Path, sources: Collection[Path], as_json: bool, overwrite
 
     And, unless ``overwrite``, any other file.
     """
-    from unirestorer.cli.targets import check_free
+    from unirestorer.core.batch import check_free
     from unirestorer.core.routing_statistics import WRITERS
 
     if stats == PRINTED:

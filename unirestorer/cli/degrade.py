@@ -46,18 +46,16 @@ def degrade(
 
 def _target(image: Path, out: Path, overwrite: bool) -> Path:
     from unirestorer import api
-    from unirestorer.cli.targets import check_free, plan_jobs
+    from unirestorer.core.batch import Rules, check_free, plan
     from unirestorer.core.errors import ImageError
-
-    def failed(path: Path, error: ImageError) -> None:
-        raise error
 
     if image.is_dir():
         raise ImageError(f"{image}: a folder, wanted one image file; name a file in it")
-    target = plan_jobs([image], out, failed)[0].target
-    for path in (target, api.side_file(target)):
-        check_free(path, overwrite)
-    return target
+    (job,) = plan([image], out, Rules(overwrite=overwrite)).jobs
+    if job.error:
+        raise ImageError(job.error)
+    check_free(api.side_file(job.target), overwrite)
+    return job.target
 
 
 def register(app: typer.Typer) -> None:

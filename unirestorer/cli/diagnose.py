@@ -12,7 +12,7 @@ import typer
 from unirestorer.cli.console import FAILED, complain, draws_boxes, say
 from unirestorer.cli.counting import check_stats, true_type, write_stats
 from unirestorer.cli.instructing import Degrees, Exclude, Experts, Levels, Tasks
-from unirestorer.cli.restore import Model, Paths
+from unirestorer.cli.options import Model, Paths
 from unirestorer.core.errors import UniRestorerError
 from unirestorer.core.instruction import Instruction
 
@@ -60,7 +60,7 @@ def diagnose(
         check_stats(stats, [source for source, _ in sources], as_json, overwrite)
     found: list[tuple[str | None, Estimate]] = []
     if sources:
-        restorer = api.load(model)
+        restorer = api.load(model).restorer
         restorer.mixture.allowed(instruction)
         folders = any(path.is_dir() for path in paths)
         tree = not folders and len(sources) <= EXPLAINED if tree is None else tree

@@ -1,14 +1,16 @@
-"""Progress of a training run: what the watcher of a pipeline shows."""
+"""Progress of a training run, what the watcher of a pipeline shows, and of a batch of images."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from unirestorer.core.run import Watcher
 
@@ -37,13 +39,35 @@ def bars() -> Iterator[Watcher]:
         yield watch
 
 
-def _lines() -> Watcher:
-    import time
+@contextmanager
+def counted(total: int) -> Iterator[Callable[[], None]]:
+    """A bar with rate and time left on a terminal, which the given function moves by one; nothing elsewhere."""
+    from rich.console import Console
 
+    console = Console(stderr=True)
+    if total < 2 or not console.is_terminal:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    beside = sys.stdout.isatty()  # else the lines of a redirected stdout would come out beside the bar
+    with Progress(*columns, console=console, transient=True, redirect_stdout=beside) as progress:
+        task, start = progress.add_task("", total=total, rate=""), monotonic()
+
+        def advance() -> None:
+            progress.advance(task)
+            done = progress.tasks[0].completed
+            progress.update(task, rate=f"{done / max(monotonic() - start, 1e-3):.1f} images/s")
+
+        yield advance
+
+
+def _lines() -> Watcher:
     last: dict[str, float] = {}
 
     def watch(task: str, done: int, total: int, note: str) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if done >= total or now - last.get(task, -5.0) >= 5:
             last[task] = now
             typer.echo(f"{task}: {done}/{total} {note}", err=True)

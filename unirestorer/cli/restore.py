@@ -2,116 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unirestorer.cli.console import FAILED, complain, say
+from unirestorer.cli import options
 from unirestorer.cli.instructing import Degrees, Exclude, Experts, Levels, Tasks
-from unirestorer.core.errors import ImageError, UniRestorerError
 from unirestorer.core.instruction import Instruction
 from unirestorer.core.treatment import Treatment
 
-if TYPE_CHECKING:
-    from unirestorer.cli.targets import Job
-    from unirestorer.core.reports import Outcome
-    from unirestorer.core.restoring import Restoration, Restorer
-
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files and folders of images.")]
-Model = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE_OR_DIR", help="Registry (.zip or folder) with the model. Default: the one inside."),
-]
-
 
 def restore(
-    paths: Paths,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder, or file name for a single image.")],
+    paths: options.Paths,
+    out: options.Out = Path("restored"),
     task: Tasks = None,
     degree: Degrees = None,
     level: Levels = None,
     expert: Experts = None,
     exclude: Exclude = None,
-    model: Model = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON.")] = None,
-    tile: Annotated[int, typer.Option(min=0, metavar="N", help="Side of a tile in pixels; 0: in one piece.")] = 512,
-    overlap: Annotated[int, typer.Option(min=0, metavar="N", help="Pixels that neighbouring tiles share.")] = 64,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")] = False,
+    license_: options.License = None,
+    strength: options.Strength = 1.0,
+    steps: options.Steps = 1,
+    route_per_tile: options.RoutePerTile = False,
+    no_guards: options.NoGuards = False,
+    format_: options.Format = None,
+    quality: options.Quality = None,
+    all_frames: options.AllFrames = False,
+    overwrite: options.Overwrite = False,
+    skip_done: options.SkipDone = False,
+    jobs: options.Jobs = None,
+    report: options.Report = None,
+    tile: options.Tile = None,
+    overlap: options.Overlap = None,
+    max_memory: options.MaxMemory = None,
+    model: options.Model = None,
+    runtime: options.Runtime = "auto",
 ) -> None:
     """Restore damaged photos. What is wrong is found out, within what --task, --degree, ... (all repeatable) say."""
-    from unirestorer.cli.targets import plan_jobs
-    from unirestorer.core.reports import Outcome, write_report
+    from unirestorer.cli.batching import Order, carry_out
+    from unirestorer.core.images import Saving
 
-    outcomes: list[Outcome] = []
-    instruction = Instruction.of(task, degree, level, expert, exclude)
-
-    def failed(path: Path, error: ImageError) -> None:
-        complain(error)
-        outcomes.append(Outcome(path, error=str(error), instruction=instruction))
-
-    jobs = plan_jobs(paths, out, failed)
-    if report is not None:
-        _check_report(report, jobs, overwrite)
-    if jobs:
-        outcomes += _run(
-            jobs, _restorer(model, Treatment(tile=tile, overlap=overlap), instruction), instruction, overwrite
-        )
-    if report is not None:
-        write_report(report, outcomes)
-    if any(outcome.error for outcome in outcomes):
-        raise typer.Exit(FAILED)
-
-
-def _restorer(model: Path | None, treatment: Treatment, instruction: Instruction) -> Restorer:
-    """Loads the model; raises before any image is touched if what is said or the tiles are impossible."""
-    from unirestorer import api
-
-    restorer = api.load(model, treatment=treatment)
-    restorer.mixture.allowed(instruction)
-    return restorer
-
-
-def _run(jobs: Sequence[Job], restorer: Restorer, instruction: Instruction, overwrite: bool) -> list[Outcome]:
-    from unirestorer.core.reports import Outcome, outcome_line
-
-    outcomes = []
-    for job in jobs:
-        try:
-            done = _restore_file(job, restorer, instruction, overwrite)
-            outcome = Outcome(job.source, job.target, done, instruction=instruction)
-            say(outcome_line(outcome))
-        except (UniRestorerError, OSError) as error:
-            complain(error)
-            outcome = Outcome(job.source, job.target, error=str(error), instruction=instruction)
-        outcomes.append(outcome)
-    return outcomes
-
-
-def _restore_file(job: Job, restorer: Restorer, instruction: Instruction, overwrite: bool) -> Restoration:
-    """Restore one file; an unchanged image of the same format is copied byte by byte."""
-    from unirestorer.cli.targets import check_free
-    from unirestorer.core.files import copy_bytes
-    from unirestorer.core.images import format_of, load
-
-    check_free(job.target, overwrite)
-    picture = load(job.source)
-    restoration = restorer.restore(picture, instruction)
-    if restoration.unchanged and picture.format == format_of(job.target):
-        copy_bytes(job.source, job.target)
-    else:
-        restoration.save(job.target)
-    return restoration
-
-
-def _check_report(report: Path, jobs: Sequence[Job], overwrite: bool) -> None:
-    from unirestorer.cli.targets import check_free
-
-    taken = {path.resolve() for job in jobs for path in (job.source, job.target)}
-    if report.resolve() in taken:
-        raise ImageError(f"{report}: the report would overwrite an image; choose another name")
-    check_free(report, overwrite)
+    order = Order(
+        paths=paths,
+        out=out,
+        instruction=Instruction.of(task, degree, level, expert, exclude, license_),
+        treatment=Treatment(strength, steps, tile, overlap, max_memory, route_per_tile, guards=not no_guards),
+        saving=Saving(format_, quality),
+        all_frames=all_frames,
+        overwrite=overwrite,
+        skip_done=skip_done,
+        jobs=jobs,
+        report=report,
+        model=model,
+        runtime=runtime,
+    )
+    carry_out(order)
 
 
 def register(app: typer.Typer) -> None:
