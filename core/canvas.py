@@ -33,6 +33,11 @@ class Canvas(Protocol):
         """Columns."""
         ...
 
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that a sheet of this size and kind takes."""
+        ...
+
     def read(self, rows: slice, columns: slice) -> Tensor:
         """That part as (1, 3, h, w) float32 in [0, 1]; slices with a start and a stop inside the picture."""
         ...
@@ -71,6 +76,11 @@ class PixelSheet:
         """Columns."""
         return int(self.pixels.shape[1])
 
+    @property
+    def resident(self) -> int:
+        """As ``Canvas.resident``."""
+        return int(self.pixels.nbytes)
+
     def read(self, rows: slice, columns: slice) -> Tensor:
         """As ``Canvas.read``."""
         return as_tensor(self.pixels[rows, columns])
@@ -105,6 +115,11 @@ class TensorSheet:
         """Columns."""
         return self.image.shape[3]
 
+    @property
+    def resident(self) -> int:
+        """As ``Canvas.resident``."""
+        return 4 * self.image.numel()
+
     def read(self, rows: slice, columns: slice) -> Tensor:
         """As ``Canvas.read``."""
         return self.image[:, :, rows, columns].float()
@@ -133,16 +148,16 @@ def as_tensor(pixels: Pixels) -> Tensor:
 
 def as_pixels(image: Tensor) -> NDArray[np.uint8]:
     """(1, 3, H, W) float in [0, 1] (else clamped) to (H, W, 3) uint8, rounded to the nearest."""
-    return np.ascontiguousarray(_rounded(image, 255).to(torch.uint8).numpy())
+    return np.stack(tuple(_rounded(image, 255).to(torch.uint8).numpy()), axis=2)
 
 
 def as_deep_pixels(image: Tensor) -> NDArray[np.uint16]:
     """As ``as_pixels``, to uint16."""
-    return np.ascontiguousarray(_rounded(image, 65535).to(torch.int32).numpy().astype(np.uint16))
+    return np.stack(tuple(_rounded(image, 65535).to(torch.int32).numpy().astype(np.uint16)), axis=2)
 
 
 def _rounded(image: Tensor, top: int) -> Tensor:
-    return image[0].detach().mul(top).round_().clamp_(0, top).permute(1, 2, 0).to("cpu")
+    return image[0].detach().mul(top).round_().clamp_(0, top).to("cpu")
 
 
 def in_eight_bits(pixels: Pixels) -> NDArray[np.uint8]:

@@ -184,7 +184,7 @@ def _drawn(tree: Sequence[Branch], path: set[str], marks: Sequence[str]) -> list
     rows: list[tuple[str, float, str]] = []
 
     def draw(place: int, lead: str) -> None:
-        children = _below(tree, place)
+        children = below(tree, place)
         shown = [at for at in children if tree[at].probability >= SHOWN or tree[at].name in path]
         rest = [tree[at].probability for at in children if at not in shown]
         count = len(shown) + bool(rest)
@@ -201,8 +201,8 @@ def _drawn(tree: Sequence[Branch], path: set[str], marks: Sequence[str]) -> list
     return rows
 
 
-def _below(tree: Sequence[Branch], place: int) -> list[int]:
-    """Places of the children of the node at ``place``."""
+def below(tree: Sequence[Branch], place: int) -> list[int]:
+    """Places in ``tree`` of the children of the node at ``place``."""
     found = []
     for at in range(place + 1, len(tree)):
         if tree[at].depth <= tree[place].depth:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import pytest
 import unirestorer
 
 os.environ["UNIRESTORER_DISABLE_PLUGINS"] = "all"
+os.environ["UNIRESTORER_CACHE"] = tempfile.mkdtemp(prefix="unirestorer-cache-")
+atexit.register(shutil.rmtree, os.environ["UNIRESTORER_CACHE"], ignore_errors=True)
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,6 +35,7 @@ def run_python(tmp_path: Path) -> RunPython:
         variables = {key: value for key, value in os.environ.items() if not key.startswith("UNIRESTORER_")}
         package_root = str(Path(str(unirestorer.__file__)).parents[1])
         variables |= {"PYTHONPATH": os.pathsep.join([*map(str, paths), package_root]), "OMP_NUM_THREADS": "1"}
+        variables["UNIRESTORER_CACHE"] = os.environ["UNIRESTORER_CACHE"]
         command = [sys.executable, "-W", "error", "-c", code]
         return subprocess.run(command, cwd=home, env=variables | environment, capture_output=True, text=True)
 

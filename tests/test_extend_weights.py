@@ -14,6 +14,8 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from unirestorer.core.contracts import ExpertSpec
+from unirestorer.core.licences import Licence
+from unirestorer.core.mixture import Mixture
 from unirestorer.core.pipeline import run_pipeline
 from unirestorer.core.training.loop import seeded
 from unirestorer.core.vision import prepare_torchvision
@@ -93,9 +95,13 @@ def test_a_public_file_becomes_the_expert_of_a_node(own: Path, world: Path, tmp_
     assert "nothing was changed" in out
     assert "train " not in out
     assert files_in(own) == before
-    assert extend(own, world, "--weights", tmp_path / "net.pth", "--force") == 0
+    assert extend(own, world, "--weights", tmp_path / "net.pth", "--license", "my/own") == 2
+    assert "wanted an SPDX expression" in errors_of(capsys)[0]
+    assert extend(own, world, "--weights", tmp_path / "net.pth", "--force", "--license", "CC-BY-4.0") == 0
     assert about in capsys.readouterr().out
     record = open_registry(own).read("experts", "micro/1.2")
+    assert record.attributes["licence"] == "CC-BY-4.0"
+    assert Mixture(open_registry(own), load_catalogue()).licences[1] == Licence("MIT", "CC-BY-4.0")
     assert (record.attributes["arch"], record.attributes["config"]) == ("nafnet", NAFNET)
     assert record.attributes["metrics"] == {"file": "net.pth"}
     kept = load(record.arrays["weights"].tobytes())
@@ -113,6 +119,7 @@ def test_the_nodes_own_architecture_needs_no_name(own: Path, world: Path, tmp_pa
     assert extend(own, world, "--weights", tmp_path / "same.safetensors", "--force", node=str(node)) == 0
     assert "same.safetensors: resunet: widths 8 8" in capsys.readouterr().out
     record = open_registry(own).read("experts", f"micro/{node}.2")
+    assert "licence" not in record.attributes
     assert record.arrays["weights"].tobytes() == (tmp_path / "same.safetensors").read_bytes()
     save_file(ours("resunet", widths=(4,), encoder=(1,), decoder=()), tmp_path / "other.safetensors")
     assert extend(own, world, "--weights", tmp_path / "other.safetensors", "--force", node=str(node)) == 0

@@ -22,9 +22,12 @@ PUBLIC = [
     "Degraded",
     "Estimate",
     "Instruction",
+    "Model",
     "Picture",
-    "Restoration",
     "Restorer",
+    "Result",
+    "Step",
+    "Treatment",
     "UniRestorerError",
     "__version__",
     "degrade",
@@ -40,7 +43,7 @@ RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def sources() -> Iterator[Path]:
     """Every Python file of the package, by its real path."""
-    for room in (*ROOMS, "unirestorer/cli", "tests"):
+    for room in (*ROOMS, "unirestorer/cli", "unirestorer/web", "tests"):
         yield from sorted((ROOT / room).rglob("*.py"))
     yield from sorted((ROOT / "unirestorer").glob("*.py"))
 
@@ -48,9 +51,8 @@ def sources() -> Iterator[Path]:
 def packages_in_the_tree() -> Iterator[str]:
     """Import names of all folders with an ``__init__.py``."""
     yield "unirestorer"
-    for folder, name in [(ROOT / "unirestorer/cli", "unirestorer.cli")] + [
-        (ROOT / r, f"unirestorer.{r}") for r in ROOMS
-    ]:
+    inside = {f"unirestorer.{name}": ROOT / "unirestorer" / name for name in ("cli", "web")}
+    for name, folder in (inside | {f"unirestorer.{room}": ROOT / room for room in ROOMS}).items():
         for init in folder.rglob("__init__.py"):
             yield ".".join([name, *init.parent.relative_to(folder).parts])
 

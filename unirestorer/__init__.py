@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from unirestorer.core.images import Picture
     from unirestorer.core.instruction import Instruction
     from unirestorer.core.mixture import Estimate
-    from unirestorer.core.restoring import Restoration, Restorer
+    from unirestorer.core.restoring import Restorer, Step
+    from unirestorer.core.treatment import Treatment
     from unirestorer.evaluation import evaluate
+    from unirestorer.model import Model, Result
 
     __version__: str
 
@@ -23,9 +25,12 @@ _HOMES = {
     "Degraded": "unirestorer.api",
     "Estimate": "unirestorer.core.mixture",
     "Instruction": "unirestorer.core.instruction",
+    "Model": "unirestorer.model",
     "Picture": "unirestorer.core.images",
-    "Restoration": "unirestorer.core.restoring",
     "Restorer": "unirestorer.core.restoring",
+    "Result": "unirestorer.model",
+    "Step": "unirestorer.core.restoring",
+    "Treatment": "unirestorer.core.treatment",
     "UniRestorerError": "unirestorer.core.errors",
     "degrade": "unirestorer.api",
     "diagnose": "unirestorer.api",
@@ -39,9 +44,12 @@ __all__ = [
     "Degraded",
     "Estimate",
     "Instruction",
+    "Model",
     "Picture",
-    "Restoration",
     "Restorer",
+    "Result",
+    "Step",
+    "Treatment",
     "UniRestorerError",
     "__version__",
     "degrade",

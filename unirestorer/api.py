@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast, overload
 
 import numpy as np
 import torch
@@ -16,39 +15,46 @@ from PIL import Image
 from torch import Tensor
 
 from unirestorer.core import images
-from unirestorer.core.canvas import as_pixels, as_tensor
+from unirestorer.core.canvas import Pixels, as_deep_pixels, as_pixels, as_tensor
 from unirestorer.core.contracts import Params, Preset
 from unirestorer.core.errors import ConfigError, RegistryError, ShapeError, UniRestorerError, UnknownNameError
 from unirestorer.core.images import Picture
-from unirestorer.core.instruction import Instruction, Names
+from unirestorer.core.instruction import Names
 from unirestorer.core.mixture import Estimate, Mixture
-from unirestorer.core.restoring import Restoration, Restorer, check_batch
+from unirestorer.core.restoring import Restorer, check_batch
+from unirestorer.core.runtimes import runtime_of
 from unirestorer.core.treatment import Treatment
 from unirestorer.degradations.chain import PAPER_ORDER, Chain, parse_chain
 from unirestorer.degradations.sidecar import load_sidecar, pixels_sha256, read_sidecar, save_sidecar
+from unirestorer.kinds import FilePath, ImageLike, in_memory, taken
+from unirestorer.model import A, Model, Options, Result, Said
 from unirestorer.plugins.manager import load_catalogue
 from unirestorer.registry import open_registry
-
-ImageLike = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
-"""A path, Pillow image, numpy array (H, W, 3) uint8 or float in [0, 1], float tensor (3, H, W) or (B, 3, H, W)."""
 
 _EMBEDDED = "model.zarr.zip"
 
 
 def load(
-    model: str | os.PathLike[str] | None = None, *, treatment: Treatment | None = None, fallback: bool = True
-) -> Restorer:
-    """A restorer for the model in the registry ``model`` (a .zip file or a folder; None: the one inside the package).
+    model: FilePath | None = None,
+    *,
+    treatment: Treatment | None = None,
+    runtime: str = "auto",
+    fallback: bool = True,
+) -> Model:
+    """The model in the registry ``model`` (a .zip file or a folder; None: the one inside the package).
 
-    ``treatment``: how it restores unless a call says otherwise.
-    ``fallback``: take coarser experts for what is by far unlike anything that the model was trained on.
-    Raises ``RegistryError`` when there is no such model or it is damaged.
+    ``treatment``: how it restores unless a call says otherwise. ``runtime``: what runs the experts: "auto", or one of
+    ``unirestorer runtimes``. ``fallback``: take coarser experts for what is by far unlike anything that the model was
+    trained on. Raises ``RegistryError`` when there is no such model or it is damaged, ``UnknownNameError`` or
+    ``MissingExtraError`` for a runtime that is not there.
     """
-    mixture = Mixture(open_registry(_model_path(model)), load_catalogue(), fallback=fallback)
-    return Restorer(mixture, treatment or Treatment())
+    mixture = Mixture(
+        open_registry(_model_path(model)), load_catalogue(), fallback=fallback, runtime=runtime_of(runtime)
+    )
+    return Model(Restorer(mixture, treatment or Treatment()))
 
 
-def _model_path(model: str | os.PathLike[str] | None) -> Path:
+def _model_path(model: FilePath | None) -> Path:
     return embedded_model() if model is None else Path(model)
 
 
@@ -61,87 +67,36 @@ def embedded_model() -> Path:
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: Path, changed: int) -> Restorer:
+def _loaded(path: Path, changed: int) -> Model:
     return load(path)
 
 
-def _restorer(model: str | os.PathLike[str] | None) -> Restorer:
+def _model(model: FilePath | None) -> Model:
     """As ``load``; the model of a file is kept for the next call until the file changes, that of a folder is not."""
     path = _model_path(model).resolve()
     return load(path) if path.is_dir() else _loaded(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
+@overload
 def restore(
-    image: ImageLike,
-    task: Names = None,
-    model: str | os.PathLike[str] | None = None,
-    *,
-    degree: Names = None,
-    level: Names = None,
-    expert: Names = None,
-    exclude: Names = None,
-) -> Restoration:
-    """Restore ``image``: find out what is wrong, within what is said of it, and run the expert for that.
-
-    ``task``, ``degree``, ``level``, ``expert``, ``exclude``: one name or several, as the options of the command line;
-    together they must leave at least one expert. 8-bit input gives ``.pixels`` (H, W, 3) uint8, float input ``.tensor``
-    (B, 3, H, W) float32; ``.save(path)`` writes it. The model is loaded once. Raises ``ImageError``, ``ShapeError``,
-    ``UnknownNameError``, ``ConfigError`` for what cannot be had together, or ``RegistryError``.
-    """
-    source, restorer = as_input(image), _restorer(model)
-    instruction = Instruction.of(task, degree, level, expert, exclude)
-    return (
-        restorer.restore(source, instruction)
-        if isinstance(source, Picture)
-        else restorer.restore_tensor(source, instruction)
-    )
+    image: FilePath | Image.Image, task: Names = None, model: FilePath | None = None, **options: Unpack[Options]
+) -> Result[Image.Image]: ...
+@overload
+def restore(
+    image: NDArray[A], task: Names = None, model: FilePath | None = None, **options: Unpack[Options]
+) -> Result[NDArray[A]]: ...
+@overload
+def restore(
+    image: Tensor, task: Names = None, model: FilePath | None = None, **options: Unpack[Options]
+) -> Result[Tensor]: ...
+def restore(image: Any, task: Names = None, model: FilePath | None = None, **options: Unpack[Options]) -> Result[Any]:
+    """``Model.restore`` of ``load(model)``, which is loaded once; ``options`` as there. Raises what both raise."""
+    return _model(model).restore(image, task, **options)
 
 
-def diagnose(
-    image: ImageLike,
-    task: Names = None,
-    model: str | os.PathLike[str] | None = None,
-    *,
-    degree: Names = None,
-    level: Names = None,
-    expert: Names = None,
-    exclude: Names = None,
-) -> Estimate:
-    """What is wrong with ``image`` (of a batch, with the first one), and which expert would restore it; as ``restore``.
-
-    Raises what ``restore`` raises.
-    """
-    source, restorer = as_input(image), _restorer(model)
-    instruction = Instruction.of(task, degree, level, expert, exclude)
-    if isinstance(source, Picture):
-        return restorer.diagnose(source, instruction)
-    return restorer.diagnose_tensor(source, instruction)
-
-
-def as_input(image: ImageLike) -> Picture | Tensor:
-    """A ``Picture`` for 8-bit input, a tensor (B, 3, H, W) for float input.
-
-    Raises ``ImageError`` for a bad file or Pillow image, ``ShapeError`` for anything else that is no image.
-    """
-    if isinstance(image, str | os.PathLike):
-        return images.load(Path(image))
-    if isinstance(image, Image.Image):
-        return images.from_pil(image)
-    if isinstance(image, Tensor):
-        return image[None] if image.ndim == 3 else image
-    if isinstance(image, np.ndarray):
-        return _from_array(image)
-    raise ShapeError(f"image is a {type(image).__name__}, wanted a path, Pillow image, numpy array or torch tensor")
-
-
-def _from_array(array: NDArray[Any]) -> Picture | Tensor:
-    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ShapeError(f"image array is {array.shape}, wanted (height, width, 3) RGB")
-    if array.dtype == np.uint8:
-        return Picture(np.ascontiguousarray(array))
-    if np.issubdtype(array.dtype, np.floating):
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).permute(2, 0, 1)[None]
-    raise ShapeError(f"image array is {array.dtype}, wanted uint8, or floating point in [0, 1]")
+def diagnose(image: ImageLike, task: Names = None, model: FilePath | None = None, **said: Unpack[Said]) -> Estimate:
+    """``Model.diagnose`` of ``load(model)``, which is loaded once; ``said`` as there. Raises what both raise."""
+    return _model(model).diagnose(image, task, **said)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +116,14 @@ class Degraded:
     like: Picture | None
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB; raises ``ShapeError`` for a batch of several images."""
+    def pixels(self) -> Pixels:
+        """(H, W, 3) RGB, uint16 where the clean image is, else uint8; raises ``ShapeError`` for a batch of several."""
         if len(self.tensor) != 1:
             raise ShapeError(f"a batch of {len(self.tensor)} images has no single pixel array; use .tensor")
-        return as_pixels(self.tensor)
+        deep = self.like is not None and self.like.pixels.dtype == np.uint16
+        return (as_deep_pixels if deep else as_pixels)(self.tensor)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath) -> None:
         """Write the image to ``path`` and its recipe to ``path`` + ".json", both or neither; raises ``ImageError``."""
         target, pixels = Path(path), self.pixels
         side = side_file(target)
@@ -204,7 +160,7 @@ def degrade(image: ImageLike, chain: str | None = None, seed: int = 0, preset: s
     return _degraded(clean, like, links, params, seed)
 
 
-def replay(image: ImageLike, recipe: str | os.PathLike[str]) -> Degraded:
+def replay(image: ImageLike, recipe: FilePath) -> Degraded:
     """Repeat what the side file ``recipe`` of a degraded image says; the result is equal bit for bit, and checked.
 
     Raises ``ConfigError`` for a malformed recipe, or when the result is not the recorded one: another clean image.
@@ -223,9 +179,10 @@ def replay(image: ImageLike, recipe: str | os.PathLike[str]) -> Degraded:
 
 
 def _clean(image: ImageLike) -> tuple[Tensor, Picture | None]:
-    source = as_input(image)
-    if isinstance(source, Picture):
-        return as_tensor(source.pixels), source
+    source = taken(image).source
+    if not isinstance(source, Tensor):
+        picture = in_memory(source)
+        return as_tensor(picture.pixels), picture
     check_batch(source)
     return source.detach().to("cpu", torch.float32), None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import unirestorer
 from unirestorer import api
+from unirestorer.core.canvas import in_eight_bits
 from unirestorer.core.contracts import Preset
 from unirestorer.core.errors import ConfigError, UniRestorerError, UnknownNameError
 from unirestorer.core.evaluating.conventions import CONVENTIONS, Convention
@@ -152,7 +153,7 @@ def _results(folder: Path, suite: Suite, data: Path) -> Path:
 
 def degrade_pixels(pixels: Pixels, chain: str, preset: Preset, seed: int) -> Pixels:
     """Damage (H, W, 3) uint8 as a part of a suite says."""
-    return api.degrade(pixels, chain, seed, preset).pixels
+    return in_eight_bits(api.degrade(pixels, chain, seed, preset).pixels)
 
 
 def make_peers(model: Model, peers: Peers, ranking: Convention) -> list[Peer]:
@@ -215,7 +216,7 @@ def _other(name: str, what: str | Function) -> Peer:
 def _bench(model: Model) -> tuple[Bench, dict[str, Any]]:
     """A model ready to be measured, and what it is: its file, and stamps of its parts."""
     path = None if model is None or str(model) == EMBEDDED else Path(model)
-    restorer, where = api.load(path), api.embedded_model() if path is None else path
+    restorer, where = api.load(path, runtime="eager").restorer, api.embedded_model() if path is None else path
     store = open_registry(where)
     ties = store.attributes("models", DEFAULT)
     bench = Bench(restorer)

@@ -13,7 +13,7 @@ from unirestorer.core.mixture import Mixture
 
 @pytest.fixture(scope="module")
 def mixture() -> Mixture:
-    mixture = unirestorer.load().mixture
+    mixture = unirestorer.load().restorer.mixture
     assert isinstance(mixture, Mixture)
     return mixture
 

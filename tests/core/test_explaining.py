@@ -227,7 +227,7 @@ def estimated(mixture: Mixture, edge: float, fallback: bool = True, instruction:
 def at_a_leaf(mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> Mixture:
     """The mixture as if its routers always chose the likeliest leaf, which is not the identity."""
     monkeypatch.setattr("unirestorer.core.mixture.top", lambda leaf, level, usable: (int(leaf.argmax()), 2))
-    monkeypatch.setattr(Mixture, "_is_identity", lambda self, node: False)
+    monkeypatch.setattr(Mixture, "_identities", frozenset())
     return mixture
 
 
@@ -256,7 +256,7 @@ def test_a_mixture_never_leaves_an_instruction_to_fall_back(at_a_leaf: Mixture) 
 def test_an_undamaged_photo_of_an_unknown_kind_is_left_as_it_is(
     at_a_leaf: Mixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Mixture, "_is_identity", lambda self, node: True)
+    monkeypatch.setattr(Mixture, "_identities", frozenset(range(100)))
     found = estimated(at_a_leaf, 0.001)
     assert (found.unknown, found.level) == (True, "DEGREE")
     assert "take it for undamaged" in found.reason

@@ -120,7 +120,9 @@ def test_a_large_image_is_tiled_as_in_restoring(registry: Path) -> None:
         restorer = Restorer(mixture, treatment)
         pixels = model_peer("root", Bench(restorer), {}).restore(image).pixels
         expert = mixture.expert(0)
-        wanted = tiles.run_pixels(image.damaged, expert.module, expert.size, treatment.tile or None, treatment.overlap)
+        wanted = tiles.run_pixels(
+            image.damaged, expert.module, expert.size, treatment.tile or None, treatment.overlap or 0
+        )
         assert np.array_equal(pixels, wanted)
 
 

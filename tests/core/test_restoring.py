@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from unirestorer.core.contracts import SizeRequirement
 from unirestorer.core.errors import ConfigError, ImageError, ShapeError, UnknownNameError
-from unirestorer.core.images import Picture, load
+from unirestorer.core.images import Picture, load, save
 from unirestorer.core.instruction import Instruction
 from unirestorer.core.mixture import Estimate, Expert
-from unirestorer.core.reports import Outcome, outcome_json, outcome_line, write_report
+from unirestorer.core.reports import Outcome, outcome_json, outcome_line, outcome_text, write_report
 from unirestorer.core.restoring import Restorer, centre
 from unirestorer.core.treatment import Treatment
 
@@ -130,20 +130,22 @@ def test_impossible_tiles_are_refused() -> None:
 
 def test_a_restoration_is_saved_as_a_file(restorer: Restorer, tmp_path: Path) -> None:
     done = restorer.restore(dark())
-    done.save(tmp_path / "new" / "a.png")
+    save(tmp_path / "new" / "a.png", done.pixels, done.picture)
     assert np.array_equal(load(tmp_path / "new" / "a.png").pixels, done.pixels)
     assert load(tmp_path / "new" / "a.png").icc == b"icc"
 
 
 def test_a_report_tells_everything(restorer: Restorer, tmp_path: Path) -> None:
     done = Outcome(Path("a.png"), Path("out/a.png"), restorer.restore(dark()))
-    write_report(tmp_path / "report.json", [done, Outcome(Path("b.png"), error="broken")])
+    write_report(tmp_path / "report.json", map(outcome_text, [done, Outcome(Path("b.png"), error="broken")]))
     first, second = json.loads((tmp_path / "report.json").read_text())
     assert first == json.loads(json.dumps(outcome_json(done)))
     assert first["path"] == ["all", "dark"]
     assert first["type_probabilities"]["dark"] == pytest.approx(0.9)
     assert {"leaf_probabilities", "level_probabilities", "alternatives", "seconds", "unchanged"} <= first.keys()
-    assert second == {"source": "b.png", "target": None, "error": "broken", "instruction": {}}
+    assert first["treatment"]["strength"] == 1
+    assert [step["outcome"] for step in first["steps"]] == ["kept"]
+    assert second == {"source": "b.png", "target": None, "state": "failed", "error": "broken", "instruction": {}}
 
 
 def test_a_result_is_told_in_one_line(restorer: Restorer) -> None:

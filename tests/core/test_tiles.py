@@ -44,10 +44,23 @@ def test_weights_of_an_axis_sum_to_exactly_one(length: int, overlap: int) -> Non
 @pytest.mark.parametrize("length", [72, 100, 129, 1001])
 def test_tiles_are_of_one_size_and_discard_their_borders(length: int) -> None:
     found = spans(length, 61, 16, multiple=8)
-    assert {span.stop - span.start for span in found[:-1]} == {64}
+    (side,) = {span.stop - span.start for span in found[:-1]}
+    assert 32 <= side <= 64
     assert found[-1].stop == length
     assert all(right.low - right.start >= 4 for right in found[1:])
     assert all(left.stop - left.high >= 4 for left in found[:-1])
+
+
+@pytest.mark.parametrize("length", [520, 1000, 1024, 1100, 4000, 4032])
+def test_tiles_just_cover_the_image(length: int) -> None:
+    found = spans(length, 512, 64, multiple=16)
+    surplus = sum(span.stop - span.start for span in found) - length - 64 * (len(found) - 1)
+    assert 0 <= surplus < 16 * len(found)
+    assert len(spans(length, 512 - 128, 64, multiple=16)) >= len(found)
+
+
+def test_a_small_last_tile_is_not_made_smaller_than_the_network_takes() -> None:
+    assert [span.stop - span.start for span in spans(160, 128, 16, minimum=128)] == [128, 128]
 
 
 @pytest.mark.parametrize("length", [65, 100, 129, 1001])

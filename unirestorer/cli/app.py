@@ -16,11 +16,15 @@ from unirestorer.cli import (
     diagnose,
     evaluate,
     experts,
+    export,
     extend,
     plugins,
     registry,
+    replay,
     reproduce,
     restore,
+    runtimes,
+    serve,
     train,
 )
 from unirestorer.cli.console import FAILED, complain, say
@@ -55,6 +59,7 @@ def build() -> typer.Typer:
     )
     for module in (
         restore,
+        replay,
         diagnose,
         degrade,
         captions,
@@ -65,8 +70,11 @@ def build() -> typer.Typer:
         reproduce,
         plugins,
         experts,
+        runtimes,
+        export,
         datasets,
         registry,
+        serve,
     ):
         module.register(app)
     return app

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unirestorer.core.mixture import Mixture
     from unirestorer.core.reproducing.running import Made, Order, Target
     from unirestorer.core.reproducing.writing import Origin
+    from unirestorer.core.restoring import Restorer
     from unirestorer.core.run import Watcher
 
 Scale = Literal["tiny", "paper"]
@@ -124,14 +125,19 @@ def _make(
     if ruler is None:
         raise ConfigError(f"reproduce {order.name}: measures nothing of a finished model; leave out --model")
     stamp = _stamp(api.embedded_model() if model is None else model)
-    return order, make_of(order, api.load(model, fallback=order.table.fallback), stamp, ruler, target)
+    return order, make_of(order, _restorer(model, order.table.fallback), stamp, ruler, target)
 
 
 def _mixture(model: Path | None) -> Mixture:
     """A model, opened in whatever process this runs in."""
+    return cast("Mixture", _restorer(model).mixture)
+
+
+def _restorer(model: Path | None, fallback: bool = True) -> Restorer:
+    """A model on the runtime that numbers are told of, whatever else is installed."""
     from unirestorer import api
 
-    return cast("Mixture", api.load(model).mixture)
+    return api.load(model, runtime="eager", fallback=fallback).restorer
 
 
 def _bench(order: Order, folder: Path, data: Path, datasets: Path | None, watch: Watcher) -> Bench:
