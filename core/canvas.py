@@ -143,6 +143,8 @@ def middle(canvas: Canvas, side: int) -> Tensor:
 def as_tensor(pixels: Pixels) -> Tensor:
     """(H, W, 3) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1]."""
     writeable = np.require(pixels, requirements=("C", "W"))  # torch warns about read-only arrays
+    if min(writeable.strides) < 0:  # of an axis of one pixel, that was turned round: contiguous, but torch takes it not
+        writeable = writeable.copy()
     return torch.from_numpy(writeable).permute(2, 0, 1)[None].float().div_(np.iinfo(pixels.dtype).max)
 
 

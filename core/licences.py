@@ -54,6 +54,8 @@ PERMISSIVE = frozenset(
     )
 )
 """SPDX identifiers of licences that allow commercial use and ask for no more than notices."""
+_KNOWN = frozenset(name.casefold() for name in (*PERMISSIVE, OWN))
+"""SPDX identifiers are the same in upper and lower case."""
 NOT_STATED = "not stated"
 _SHOWN = 4
 _WORD = re.compile(r"[()]|[^\s()]+")
@@ -100,12 +102,16 @@ def _both(first: str, second: str) -> str:
 
 def permits(expression: str) -> bool:
     """Whether an SPDX ``expression`` allows commercial use: ``MIT``, ``GPL-3.0-only OR MIT``, not ``CC-BY-NC-4.0``."""
-    words = _WORD.findall(expression)
+    return _allowed(expression) or False
+
+
+def _allowed(expression: str) -> bool | None:
+    """As ``permits``; None where it is not a whole expression, like ``MIT AND``."""
     try:
-        allowed, rest = _any_of(words)
+        allowed, rest = _any_of(_WORD.findall(expression))
     except IndexError:
-        return False
-    return allowed and not rest
+        return None
+    return None if rest else allowed
 
 
 def _any_of(words: Sequence[str]) -> tuple[bool, Sequence[str]]:
@@ -129,7 +135,7 @@ def _one(words: Sequence[str]) -> tuple[bool, Sequence[str]]:
         allowed, rest = _any_of(words[1:])
         return (allowed, rest[1:]) if rest[0] == ")" else (False, rest)
     rest = words[3:] if len(words) > 2 and words[1].upper() == "WITH" else words[1:]
-    return words[0] in PERMISSIVE or words[0] == OWN, rest
+    return words[0].casefold() in _KNOWN, rest
 
 
 def within_licence(
@@ -187,7 +193,8 @@ def _told(loss: float, samples: int) -> str:
 def stated(expression: str) -> str:
     """``expression`` without blanks around it; raises ``ConfigError`` unless it looks like an SPDX expression."""
     text = " ".join(expression.split())
-    if not text or any(not re.fullmatch(r"[()]|[A-Za-z0-9.+-]+", word) for word in _WORD.findall(text)):
+    words = _WORD.findall(text)
+    if _allowed(text) is None or any(not re.fullmatch(r"[()]|[A-Za-z0-9.+-]+", word) for word in words):
         raise ConfigError(
             f"licence {expression!r}: wanted an SPDX expression, as in MIT or CC-BY-NC-4.0 (see spdx.org/licenses), or "
             f"{OWN} for weights of your own"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .files import atomic
 from .instruction import AUTO, Instruction
+from .restoring.files import is_copy
 
 if TYPE_CHECKING:
     from .mixture import Estimate
@@ -48,9 +49,14 @@ class Outcome:
         if self.restoration is None:
             return ()
         image = self.restoration.image
-        read = () if isinstance(image, Tensor) else image.notes
+        read = () if isinstance(image, Tensor) or self._copied(image.format) else image.notes
         kept = (f"{self.target.suffix[1:]} cannot hold {', '.join(self.lost)}",) if self.lost and self.target else ()
         return tuple(dict.fromkeys((*read, *self.restoration.notes, *kept)))
+
+    def _copied(self, kind: str | None) -> bool:
+        """Whether the file is the source, byte for byte, of which nothing is lost or became another."""
+        done, target = self.restoration, self.target
+        return done is not None and target is not None and is_copy(done.unchanged, kind, target)
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:

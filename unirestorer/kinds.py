@@ -101,8 +101,9 @@ def _array(image: NDArray[Any]) -> Given[NDArray[Any]]:
     shape, dtype = image.shape, image.dtype
     if image.ndim not in (2, 3) or shape[2:] not in ((), (3,), (4,)) or image.size == 0:
         raise ShapeError(f"image array is {shape}, wanted (height, width), (height, width, 3) or (height, width, 4)")
-    if dtype in (np.uint8, np.uint16):
-        return Given(_picture(image), image.copy, _whole)
+    if dtype.newbyteorder("=") in (np.uint8, np.uint16):
+        native = image.astype(dtype.newbyteorder("="), copy=False)
+        return Given(_picture(native), image.copy, lambda made: _whole(made).astype(dtype, copy=False))
     if not np.issubdtype(dtype, np.floating):
         raise ShapeError(f"image array is {dtype}, wanted uint8, uint16, or floating point in [0, 1]")
     colours = np.ascontiguousarray(_colours(image), dtype=np.float32)
@@ -111,7 +112,7 @@ def _array(image: NDArray[Any]) -> Given[NDArray[Any]]:
         made = restored[0].permute(1, 2, 0).numpy().astype(dtype)
         if image.ndim == 2:
             return (made @ _LUMA).astype(dtype)
-        return np.concatenate([made, image[..., 3:]], axis=2)
+        return np.concatenate([made, image[..., 3:]], axis=2).astype(dtype, copy=False)
 
     return Given(torch.from_numpy(colours).permute(2, 0, 1)[None], image.copy, back)
 

@@ -97,8 +97,11 @@ class Result(Generic[K]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the owner of the image should know, a line each."""
-        return self.restoration.notes
+        """What the owner of the image should know of its reading and restoring, a line each."""
+        source = self.given.source
+        same = self.unchanged and getattr(source, "path", None) is None
+        read = () if isinstance(source, Tensor) or same else source.notes
+        return tuple(dict.fromkeys((*read, *self.restoration.notes)))
 
     @property
     def unchanged(self) -> bool:

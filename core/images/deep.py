@@ -17,6 +17,7 @@ from .opening import Opened
 from .tiff import Tiff
 
 _PLAIN = 1  # Compression of a TIFF
+_STRIP = 25_000_000  # bytes of a file from which on libtiff is not held to its limit, which is twice that
 _RGB16, _GREY16 = "rgb16", "grey16"
 
 
@@ -64,6 +65,16 @@ def _avif_bits(path: Path) -> int:
     return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
 
 
+def exif_of_avif(path: Path) -> bytes:
+    """The Exif block of an AVIF as it stands there; Pillow writes it anew where the container tells how it lies.
+
+    Raises ``ValueError``.
+    """
+    with failing():
+        found = vips().Image.heifload(str(path))
+        return bytes(found.get("exif-data")) if "exif-data" in found.get_fields() else b""
+
+
 @contextmanager
 def failing() -> Iterator[None]:
     """Turns what pyvips fails with into a ``ValueError`` of one line."""
@@ -103,7 +114,8 @@ def _lab(image: Tiff, path: Path, page: int) -> Decoded:
 def _by_vips(image: Opened, path: Path, bits: int, icc: bytes, page: int) -> Decoded:
     module, name, notes = vips().Image, str(path), tuple[str, ...]()
     if isinstance(image, Tiff):
-        found = module.tiffload(name, page=page, fail_on="error")  # straight alpha, however it is stored
+        # straight alpha, however it is stored
+        found = module.tiffload(name, page=page, fail_on="error", unlimited=is_large(path))
     elif image.format == "PNG":
         image.load()  # finds what is damaged, which libpng would let pass
         found = module.pngload(name, access="sequential", fail_on="error")
@@ -120,6 +132,11 @@ def _by_vips(image: Opened, path: Path, bits: int, icc: bytes, page: int) -> Dec
     values = found.numpy()
     values = values[..., None] if values.ndim == 2 else values
     return widened(values >> (16 - bits), bits) if image.format == "AVIF" else values, icc, notes
+
+
+def is_large(path: Path) -> bool:
+    """Whether libtiff has to be told that it may take the 50 MB and more of a strip that is packed as one."""
+    return path.stat().st_size > _STRIP
 
 
 def _to_srgb(found: Any) -> tuple[Any, tuple[str, ...]]:

@@ -13,7 +13,7 @@ _TEXTS = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 40091, 40092, 4009
 RESOLUTION = frozenset({282, 283, 296})
 """Tags that tell pixels per inch."""
 _GEO = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113})
-_ABOUT = frozenset({*_TEXTS, *RESOLUTION, *_GEO, 18246, 18249, 33723, 50341, ifd.EXIF, ifd.GPS})
+_ABOUT = frozenset({*_TEXTS, *RESOLUTION, *_GEO, 18246, 18249, ifd.IPTC, 50341, ifd.EXIF, ifd.GPS})
 """Tags that describe the photo; all others of a TIFF say how that file is laid out."""
 _WIDTH, _HEIGHT = 40962, 40963
 LIMIT = 65527

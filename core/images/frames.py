@@ -128,11 +128,30 @@ def _save_animation(path: Path, kind: str, frames: Frames, saving: Saving, prove
     told |= {"duration": list(frames.durations), "save_all": True, "append_images": shown[1:]}
     if kind != "AVIF":
         told["loop"] = frames.loop
-    with atomic(path) as file, encoding(path, kind):
-        shown[0].save(file, format=kind, **told)
+    made = io.BytesIO()
+    with encoding(path, kind):
+        shown[0].save(made, format=kind, **told)
+    if kind == "AVIF":
+        _undate(made.getbuffer())
+    with atomic(path) as file:
+        file.write(made.getbuffer())
     deep = ("16 bits a channel in an animation",) if first.deep and FORMATS[kind].bits == 16 else ()
     exact = ("every bit (AVIF animations lose a little)",) if saving.lossless and kind == "AVIF" else ()
     return data.lost + deep + exact
+
+
+def _undate(data: memoryview) -> None:
+    """Take out when an AVIF animation was made (ISO 14496-12, 8.2.2 to 8.4.2): equal input gives equal bytes."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8])
+        size = size if 8 <= size <= len(data) - at else len(data) - at
+        if kind in (b"moov", b"trak", b"mdia"):
+            _undate(data[at + 8 : at + size])
+        elif kind in (b"mvhd", b"tkhd", b"mdhd"):
+            count = 16 if data[at + 8] else 8  # of two times, by its version
+            data[at + 12 : at + 12 + count] = bytes(count)
+        at += size
 
 
 def _save_pages(path: Path, frames: Frames, provenance: str | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from . import exif, ifd, xmp
+from .extra import NOTHING, Extra
 from .formats import FORMATS
 from .ifd import Tree, Value
 
@@ -38,6 +39,11 @@ class Described(Protocol):
         ...
 
     @property
+    def extra(self) -> Extra:
+        """What only some formats hold."""
+        ...
+
+    @property
     def deep(self) -> bool:
         """Whether there are 16 bits a channel."""
         ...
@@ -52,6 +58,7 @@ class Held:
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
     lost: tuple[str, ...] = ()
+    extra: Extra = NOTHING
 
 
 def lost(like: Described, kind: str) -> tuple[str, ...]:
@@ -65,7 +72,7 @@ def lost(like: Described, kind: str) -> tuple[str, ...]:
         (bool(like.xmp) and not holds.xmp, "the XMP packet"),
         (like.dpi is not None and not holds.dpi, "the resolution (DPI)"),
     )
-    return tuple(phrase for gone, phrase in found if gone)
+    return (*(phrase for gone, phrase in found if gone), *like.extra.lost(kind))
 
 
 def held(like: Described, kind: str, provenance: str | None, bands: int) -> Held:
@@ -84,7 +91,7 @@ def held(like: Described, kind: str, provenance: str | None, bands: int) -> Held
     packet = _packet(like.xmp, kind, provenance, gone) if holds.xmp else b""
     if provenance is not None and not holds.xmp:
         gone.append("how it was made (provenance)")
-    return Held(block, icc, packet, dpi, tuple(gone))
+    return Held(block, icc, packet, dpi, tuple(gone), like.extra)
 
 
 def _short_block(block: bytes, gone: list[str]) -> bytes:
@@ -130,4 +137,6 @@ def tags_of(data: Held) -> Tree:
         tags[ifd.ICC] = Value(7, data.icc)
     if data.xmp:
         tags[ifd.XMP] = Value(1, data.xmp)
+    if data.extra.iptc:
+        tags[ifd.IPTC] = Value(7, data.extra.iptc)
     return tags

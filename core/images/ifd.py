@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Union
 
-EXIF, GPS, INTEROP, XMP, ICC, ORIENTATION = 34665, 34853, 40965, 700, 34675, 274
+EXIF, GPS, INTEROP, XMP, ICC, IPTC, ORIENTATION = 34665, 34853, 40965, 700, 34675, 33723, 274
 _POINTERS = frozenset({EXIF, GPS, INTEROP})
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Kind of a value -> bytes of what is swapped between byte orders."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import exif, xmp
+from . import deep, exif, xmp
+from .extra import NOTHING, Extra, extra_of
 from .opening import Opened
 from .tiff import Tiff
 
@@ -21,7 +22,7 @@ _LUMINANCE = (16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26
 
 @dataclass(frozen=True)
 class Metadata:
-    """exif, icc, xmp, dpi, quality, lossless, notes: as in ``Picture``. orientation: 1 to 8, how the pixels lie."""
+    """orientation: 1 to 8, how the pixels lie. Everything else as in ``Picture``."""
 
     exif: bytes = b""
     icc: bytes = b""
@@ -31,13 +32,14 @@ class Metadata:
     quality: int | None = None
     lossless: bool = False
     notes: tuple[str, ...] = ()
+    extra: Extra = NOTHING
 
 
 def metadata_of(image: Opened, path: Path | None = None) -> Metadata:
     """What comes with ``image``, which was opened from ``path`` (None: it is only in memory)."""
     notes: list[str] = []
     packet = _packet(image, notes)
-    block, turn = _block(image, xmp.orientation(packet) if packet else 0, notes)
+    block, turn = _block(image, path, xmp.orientation(packet) if packet else 0, notes)
     notes += _left_behind(image)
     dpi = _pair(image.info.get("dpi")) or exif.dpi_of(exif.tree_of(block))
     return Metadata(
@@ -49,19 +51,23 @@ def metadata_of(image: Opened, path: Path | None = None) -> Metadata:
         quality=_quality(image),
         lossless=image.format == "WEBP" and path is not None and _is_lossless_webp(path),
         notes=tuple(notes),
+        extra=extra_of(image),
     )
 
 
 def _left_behind(image: Opened) -> list[str]:
     """What else is in the file, and is not carried over."""
-    texts = [str(key) for key, value in image.info.items() if isinstance(value, str)]
-    texts = [key for key in texts if key.isprintable() and not key.startswith(("XML:", "Raw "))]
     found = {
-        "IPTC": bool(image.info.get("photoshop")),
-        "the comment": image.format in ("JPEG", "MPO") and bool(image.info.get("comment")),
-        f"text ({', '.join(texts)[:80]})": image.format == "PNG" and bool(texts),
+        "further pictures (a depth map, a gain map, ...)": image.format == "MPO",
+        f"gamma {image.info.get('gamma', 0):.4g}": image.format == "PNG" and _has_gamma(image),
     }
     return [f"not carried over: {name}" for name, there in found.items() if there]
+
+
+def _has_gamma(image: Opened) -> bool:
+    """Whether a PNG tells another gamma than that of sRGB, and nothing that comes before it."""
+    told = image.info.get("gamma", 0) if not {"srgb", "icc_profile"} & image.info.keys() else 0
+    return bool(told) and abs(told * 2.2 - 1) > 0.05
 
 
 def _packet(image: Opened, notes: list[str]) -> bytes:
@@ -78,13 +84,15 @@ def _packet(image: Opened, notes: list[str]) -> bytes:
     return packet
 
 
-def _block(image: Opened, told: int, notes: list[str]) -> tuple[bytes, int]:
+def _block(image: Opened, path: Path | None, told: int, notes: list[str]) -> tuple[bytes, int]:
     """The Exif block without orientation, and how the picture lies; ``told``: what the XMP packet says of that."""
     try:
         raw, turn = _raw_block(image)
         turn = turn or (1 if image.format == "AVIF" else told or 1)  # in AVIF the container decides
         if isinstance(image, Tiff):
             return image.exif(turned=turn != 1), turn
+        if image.format == "AVIF" and path is not None and raw:
+            raw = exif.block_of(deep.exif_of_avif(path))
         return (exif.upright(raw, turned=turn >= 5) if raw else b""), turn
     except (ValueError, struct.error, LookupError):
         notes.append("the Exif block is damaged and was left out")
@@ -97,7 +105,7 @@ def _raw_block(image: Opened) -> tuple[bytes, int]:
     raw = exif.block_of(_bytes(image.info.get("exif")))
     if not raw and (text := image.info.get("Raw profile type exif")):  # as ImageMagick writes it into a PNG
         raw = exif.block_of(bytes.fromhex("".join(str(text).split("\n")[3:])))
-    if not raw and not image.info.get("exif"):
+    if not raw and not image.info.get("exif") and image.format != "PNG":  # which Pillow would decode for it
         held = image.getexif()
         raw = exif.block_of(held.tobytes()) if len(held) else b""
     return raw, exif.orientation(raw) if raw else 0

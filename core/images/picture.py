@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..canvas import Canvas, Pixels, PixelSheet, in_eight_bits
+from .extra import NOTHING, Extra
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class Picture:
     channel. path, format: where it came from and its Pillow format. exif: the block from its byte order on, without
     orientation. icc: the profile. xmp: the packet. dpi: (across, down) pixels per inch. quality: what a JPEG was
     saved with, roughly. lossless: it came of a WebP that lost nothing. notes: what became another, a line each.
+    extra: what only some formats hold.
     """
 
     pixels: Pixels
@@ -35,6 +37,7 @@ class Picture:
     quality: int | None = None
     lossless: bool = False
     notes: tuple[str, ...] = ()
+    extra: Extra = NOTHING
 
     @property
     def canvas(self) -> PixelSheet:

@@ -121,6 +121,7 @@ def _picture(
         quality=found.quality,
         lossless=found.lossless,
         notes=found.notes + notes,
+        extra=found.extra,
     )
 
 

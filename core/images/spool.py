@@ -128,7 +128,7 @@ class SpoolSheet:
         """As ``Canvas.read``."""
         values = self.samples(rows, columns)
         values = values[..., :3] if values.shape[2] >= 3 else np.repeat(values[..., :1], 3, axis=2)
-        return as_tensor(np.ascontiguousarray(values))
+        return as_tensor(values)
 
     def blank(self) -> SpoolSheet:
         """As ``Canvas.blank``; raises ``ImageError`` where no disk has room for it."""

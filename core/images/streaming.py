@@ -6,16 +6,22 @@ encodes the result from them, again from top to bottom.
 
 from __future__ import annotations
 
+import io
+import os
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from PIL import Image, PngImagePlugin
 
 from .. import budget
 from ..canvas import Canvas, Pixels
 from ..errors import ImageError
 from . import deep
+from .extra import Extra
 from .formats import MAX_PIXELS, Saving
 from .metadata import Metadata, metadata_of
 from .opening import opened, pages
@@ -30,6 +36,7 @@ LARGE = 200_000_000
 """Bytes, in and out, beyond which a picture stays on disk where no limit is given: 33 megapixels of 8 bits."""
 _COPIES = 3  # of a picture that restoring holds: as it was, as it becomes, and one on the way in or out
 _ROWS = 64  # decoded at a time
+_LONGEST = 2**26  # bytes of a chunk of a PNG file that is no pixels: a longer one is no metadata
 _PACKED = 300  # bytes that a byte of a file unpacks to at most, where the picture is beyond what others dare to open
 
 
@@ -63,6 +70,11 @@ class Streamed:
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch."""
         return self.metadata.dpi
+
+    @property
+    def extra(self) -> Extra:
+        """What only some formats hold."""
+        return self.metadata.extra
 
     @property
     def quality(self) -> int | None:
@@ -130,14 +142,38 @@ def open_streamed(path: str | Path) -> Streamed:
     check_single(header.frames, path)
     _check_packing(header)
     with opened(path) as image, deep.failing():
-        found, page = metadata_of(image, path), pages(image)[0]
-        kind = kind_of(image) or ""
+        kind, page = kind_of(image) or "", pages(image)[0]
+        found = metadata_of(_beside(path) if kind == "PNG" else image, path)
         pixels = _opened(path, kind, page)
         _check_kind(pixels, path)
         spool = _spooled(pixels)
     bands = spool.shape[2]
     sheet = SpoolSheet(spool, found.orientation)
     return Streamed(sheet, sheet, bands < 3, bands in (2, 4), path, kind, found, found.icc)
+
+
+def _beside(path: Path) -> Image.Image:
+    """The PNG file ``path`` with one pixel and everything that stands before and behind the pixels."""
+    kept = bytearray()
+    with path.open("rb") as file:
+        kept += file.read(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            size = int.from_bytes(head[:4], "big") + 4
+            if head[4:] == b"IHDR":
+                kept += _chunk(b"IHDR", struct.pack(">II", 1, 1) + file.read(size - 4)[8:12] + b"\0")
+                file.seek(4, os.SEEK_CUR)
+            elif head[4:] == b"IDAT" or size > _LONGEST:
+                file.seek(size, os.SEEK_CUR)
+            else:
+                kept += head + file.read(size)
+    kept += _chunk(b"IDAT", zlib.compress(bytes(9))) + _chunk(b"IEND", b"")
+    image = PngImagePlugin.PngImageFile(io.BytesIO(kept))
+    image.load()  # what stands behind the pixels is only known after that
+    return image
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def _check_packing(header: Header) -> None:
@@ -152,7 +188,7 @@ def _check_packing(header: Header) -> None:
 def _opened(path: Path, kind: str, page: int) -> Any:
     module, told = deep.vips().Image, {"access": "sequential", "fail_on": "error"}
     if kind == "TIFF":
-        return module.tiffload(str(path), page=page, **told)
+        return module.tiffload(str(path), page=page, unlimited=deep.is_large(path), **told)
     if kind == "PNG":
         return module.pngload(str(path), **told)
     if kind == "JPEG":

@@ -50,13 +50,13 @@ def options(kind: str, bands: int, data: Held, quality: int, lossless: bool = Fa
     if kind == "BMP":
         told["dpi"] = data.dpi or (0, 0)
     if kind == "PNG":
-        told["pnginfo"] = _texts(data.xmp)
+        told["pnginfo"] = _texts(data)
     elif holds.xmp and data.xmp:
         told["xmp"] = data.xmp
     if kind in ("JPEG", "WEBP", "AVIF"):
         told["quality"] = 100 if lossless and kind == "AVIF" else quality
     if kind == "JPEG":
-        told["subsampling"] = 0
+        told |= {"subsampling": 0, "extra": data.extra.marked, "comment": data.extra.comment}
     if kind == "WEBP":
         told |= {"method": 4, "lossless": lossless, "exact": lossless}
     if kind == "AVIF":
@@ -66,10 +66,12 @@ def options(kind: str, bands: int, data: Held, quality: int, lossless: bool = Fa
     return told
 
 
-def _texts(packet: bytes) -> PngInfo:
+def _texts(data: Held) -> PngInfo:
     texts = PngInfo()
-    if packet:
-        texts.add_itxt(XMP_KEY, packet.decode())
+    if data.xmp:
+        texts.add_itxt(XMP_KEY, data.xmp.decode())
+    for key, value in data.extra.texts:
+        texts.add_text(key, value)
     return texts
 
 

@@ -116,8 +116,12 @@ class Restorer:
             return done
         anything = self.mixture.allowed(replace(instruction, licence=""))
         free, taken = self.mixture.estimate(middle(canvas, CENTRE), anything), done.steps[0].estimate
-        cost = () if free.node == taken.node else (self.mixture.forgone(free, taken),)
-        return replace(done, notes=(*done.notes, *cost))
+        if free.node == taken.node:
+            return done
+        steps = done.steps
+        if steps[0].outcome == "unchanged" and treatment.strength and not self.mixture.expert(free.node).identity:
+            steps = (replace(steps[0], reason="no expert that may be used would help"), *steps[1:])
+        return replace(done, steps=steps, notes=(*done.notes, self.mixture.forgone(free, taken)))
 
 
 def centre(picture: Picture | Streamed, side: int = CENTRE) -> Tensor:

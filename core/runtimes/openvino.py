@@ -1,14 +1,12 @@
 """``openvino``: networks translated once for OpenVINO's CPU plugin, which runs near the peak of the processor.
 
 A network is traced at one size, translated with free height and width, compared with PyTorch at others, compiled and
-kept on disk. What runs is always what was kept, so a first run and a later one give equal bits. OpenVINO's own
-``convert_model`` is not used, because it counts its users over the network.
+kept on disk. What runs is always what was kept, so a first run and a later one give equal bits.
 """
 
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,7 @@ from ..recipe import fingerprint
 from .cache import Cache, default_folder
 from .errors import UnsupportedError
 from .parity import TOLERANCE, check, samples
+from .translating import translated
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +73,7 @@ class OpenVino:
         images = samples(size)
         with torch.inference_mode(False), torch.no_grad():
             try:
-                compiled = _core().compile_model(_translated(module, images[0]), "CPU", self._hints)
+                compiled = _core().compile_model(translated(module, images[0]), "CPU", self._hints)
                 blob = compiled.export_model().getvalue()
                 made = Compiled(_core().import_model(blob, "CPU", self._hints), len(blob))
             except Exception as error:  # whatever tracing, translating or compiling raises
@@ -141,19 +140,3 @@ def _core() -> Any:
     import openvino
 
     return openvino.Core()
-
-
-def _translated(module: nn.Module, image: Tensor) -> Any:
-    """An OpenVINO model of ``module`` for (1, 3, h, w) of any height and width."""
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that tracing is deprecated, and that it keeps Python values: ``check`` looks
-        trace: Any = torch.jit.trace  # it has no annotations
-        traced = trace(module, image, check_trace=False)
-        decoder = TorchScriptPythonDecoder(traced)
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    model = frontend.convert(frontend.load(decoder))
-    model.reshape([1, 3, -1, -1])
-    return model

@@ -59,6 +59,11 @@ def test_an_array_gives_an_array_of_its_shape_and_dtype(model: Model, shape: tup
 def test_arrays_lie_in_memory_as_they_like(model: Model, view: Callable[[Any], Any]) -> None:
     for given in (view(array((30, 40, 3), "uint8")), view(array((30, 40, 3), "float32"))):
         assert np.allclose(model.restore(given).image, model.restore(given.copy()).image, rtol=0, atol=0)
+    for dtype in ("uint16", "float32"):
+        other = array((30, 40, 4), dtype).astype(np.dtype(dtype).newbyteorder(">"))
+        result = model.restore(other).image
+        assert result.dtype == other.dtype
+        assert np.array_equal(result, model.restore(other.astype(dtype)).image)
     frozen = array((30, 40, 3), "uint8")
     frozen.flags.writeable = False
     assert model.restore(frozen).image.flags.writeable
@@ -204,6 +209,16 @@ def test_strength_and_steps_are_those_of_the_call_then_of_the_model(model: Model
         model.restore(given, strength=2)
     with pytest.raises(ConfigError, match="steps"):
         model.restore(given, steps=0)
+
+
+def test_what_became_of_the_colours_is_noted(model: Model, tmp_path: Path) -> None:
+    for value, unchanged in ((20, False), (200, True)):
+        given = Image.new("RGB", (8, 8), (value, value, value)).convert("CMYK")
+        given.save(tmp_path / "a.jpg")
+        file, image = model.restore(tmp_path / "a.jpg"), model.restore(given)
+        assert file.unchanged is image.unchanged is unchanged
+        assert "CMYK became RGB without a profile" in file.notes
+        assert ("CMYK became RGB without a profile" in image.notes) is not unchanged, "it is still CMYK"
 
 
 def test_a_notebook_shows_before_and_after(model: Model) -> None:

@@ -73,7 +73,7 @@ def test_an_expert_that_a_runtime_cannot_run_is_run_by_pytorch(world: Path, monk
     node = next(node for node in range(len(fast.hierarchy)) if not fast.expert(node).identity)
     assert isinstance(fast.expert(node).run, openvino.Compiled)
     assert fast.expert(node).note == ""
-    monkeypatch.setattr(openvino, "_translated", refuse)
+    monkeypatch.setattr(openvino, "translated", refuse)
     monkeypatch.setattr(openvino, "_FORMAT", "not yet kept")
     mixture = Mixture(store, load_catalogue(), runtime=runtime_of("openvino"))
     slow, name = mixture.expert(node), fast.node_names[node]

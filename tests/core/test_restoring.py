@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,14 @@ def test_a_report_tells_everything(restorer: Restorer, tmp_path: Path) -> None:
     assert first["treatment"]["strength"] == 1
     assert [step["outcome"] for step in first["steps"]] == ["kept"]
     assert second == {"source": "b.png", "target": None, "state": "failed", "error": "broken", "instruction": {}}
+
+
+def test_of_a_file_that_is_copied_nothing_is_said_to_have_changed(restorer: Restorer) -> None:
+    bright = replace(dark(), pixels=np.full_like(dark().pixels, 200), format="JPEG", notes=("CMYK became RGB",))
+    done = restorer.restore(bright)
+    assert done.unchanged
+    assert Outcome(Path("a.jpg"), Path("out/a.jpg"), done).notes == done.notes
+    assert Outcome(Path("a.jpg"), Path("out/a.png"), done).notes == ("CMYK became RGB", *done.notes)
 
 
 def test_a_result_is_told_in_one_line(restorer: Restorer) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from unirestorer.core.contracts import Network, Runtime, SizeRequirement
 from unirestorer.core.errors import MissingExtraError, UnknownNameError
@@ -77,6 +78,54 @@ def test_openvino_gives_the_numbers_of_pytorch_at_any_size(openvino: OpenVino, n
             gap = (run(picture) - module(picture)).abs().max()
             assert gap < 1e-4
             assert torch.equal(picture, before)
+
+
+class Normed(nn.Module):
+    """A network with one of the ways in which layer normalisation is written."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.shuffle = way, nn.PixelShuffle(2)
+        self.start, self.end = nn.Conv2d(12, 8, 1), nn.Conv2d(8, 12, 1)
+        self.weight, self.bias = nn.Parameter(torch.rand(8)), nn.Parameter(torch.rand(8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.start(F.pixel_unshuffle(images, 2))
+        last, (height, width) = x.permute(0, 2, 3, 1), x.shape[2:]
+        if self.way == "channels":
+            x = F.layer_norm(last, (8,), self.weight, self.bias, 1e-5).permute(0, 3, 1, 2)
+        elif self.way == "without bias":
+            x = F.layer_norm(last, (8,), self.weight, None, 1e-5).permute(0, 3, 1, 2)
+        elif self.way == "bare":
+            x = F.layer_norm(last, (8,)).permute(0, 3, 1, 2)
+        elif self.way == "computed weights":
+            x = F.layer_norm(last, (8,), 1 + self.weight * images.mean(), self.bias).permute(0, 3, 1, 2)
+        elif self.way == "kept last":
+            x = (F.layer_norm(last, (8,), self.weight, self.bias) * self.weight).permute(0, 3, 1, 2)
+        elif self.way == "turned otherwise":
+            x = F.layer_norm(x.permute(0, 3, 2, 1), (8,), self.weight, self.bias).permute(0, 3, 2, 1)
+        elif self.way == "tokens":
+            x = (
+                F.layer_norm(x.flatten(2).transpose(1, 2), (8,), self.weight, self.bias)
+                .transpose(1, 2)
+                .reshape(1, 8, height, width)
+            )
+        else:
+            x = F.layer_norm(last.reshape(1, -1, 4, 8), (4, 8)).reshape(1, height, width, 8).permute(0, 3, 1, 2)
+        return self.shuffle(self.end(x))  # type: ignore[no-any-return]
+
+
+WAYS = ("channels", "without bias", "bare", "computed weights", "kept last", "turned otherwise", "tokens", "two axes")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_operations_that_are_translated_here_are_right(openvino: OpenVino, way: str) -> None:
+    module = Normed(way).eval()
+    run = openvino.prepare(module, way, SIZE)
+    with torch.inference_mode():
+        for shape in SHAPES:
+            assert (run(image(*shape)) - module(image(*shape))).abs().max() < 1e-5
 
 
 def test_any_memory_layout_gives_equal_bits(openvino: OpenVino) -> None:

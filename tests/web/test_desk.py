@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.web.conftest import PHOTOS
+from unirestorer import api
 from unirestorer.cli.app import main
 from unirestorer.core.errors import ImageError
 from unirestorer.core.explaining import Branch
 from unirestorer.core.mixture import Estimate
 from unirestorer.web.desk import MOST, Desk, Limits, Photo, safe_name
+from unirestorer.web.studio import Studio
 from unirestorer.web.tree import found_html, tree_html
 from unirestorer.web.words import percent, spoken
 
@@ -89,6 +92,17 @@ def test_old_photos_and_too_many_go(tmp_path: Path) -> None:
     desk.copy(PHOTOS / "spices-jpeg.jpg")
     assert not photos[1].folder.exists()
     assert desk.photo(photos[2].key) is photos[2]
+
+
+def test_of_an_untouched_photo_nothing_is_said_to_be_lost(tmp_path: Path) -> None:
+    studio = Studio(api.load().restorer, Desk(tmp_path / "desk", Limits()))
+    with Image.open(PHOTOS / "wren-clean.jpg") as image:
+        image.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[image.copy()])
+    key = studio.desk.copy(tmp_path / "a.jpg").key
+    untouched = list(studio.restore(key, strength=0))[-1].done
+    assert "byte for byte" in untouched
+    assert "ot carried over" not in untouched
+    assert "Not carried over: further pictures" in list(studio.restore(key, "rain"))[-1].done
 
 
 def test_a_tree_is_drawn_with_its_path_and_escaped() -> None:

@@ -115,7 +115,7 @@ class Studio:
             image = cast("Picture | Streamed", restoration.image)
             after = photo.offer(write_shown(image, photo.folder / "shown" / f"after-{count}"))
             stage = slider_html(photo.shown, after, photo.size, facts, *place)
-        lines = done_lines(restoration, lost, source.notes, same=same)
+        lines = done_lines(restoration, lost, () if same else source.notes, same=same)
         return Screen(photo.key, stage=stage, done=_lines_html(lines))
 
 

@@ -32,6 +32,17 @@ def test_an_animation_keeps_frames_and_timing(tmp_path: Path, source: str, suffi
         assert np.abs(first.pixels.astype(int) - second.pixels).max() <= (20 if suffix == ".avif" else 0)
 
 
+def test_an_animation_tells_no_time(tmp_path: Path) -> None:
+    (tmp_path / "a.avif").write_bytes(corpus.good()["moving.avif"])
+    save_frames(tmp_path / "b.avif", load_frames(tmp_path / "a.avif"))
+    made = (tmp_path / "b.avif").read_bytes()
+    assert {made.count(name) for name in (b"mvhd", b"tkhd", b"mdhd")} == {1}
+    for name in (b"mvhd", b"tkhd", b"mdhd"):
+        at = made.index(name) + 4
+        assert made[at] == 1, "64 bits a time"
+        assert made[at + 4 : at + 20] == bytes(16)
+
+
 @pytest.mark.parametrize("disposal", [0, 1, 2])
 def test_each_frame_of_a_gif_is_complete(tmp_path: Path, disposal: int) -> None:
     frames = []

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, IptcImagePlugin
 
 from unirestorer.core.errors import ImageError
 from unirestorer.core.images import Picture, held, ifd, load, provenance_of, save, xmp
 from unirestorer.core.images import exif as blocks
+from unirestorer.core.images.extra import Extra
 from unirestorer.core.images.holding import tags_of
 from unirestorer.core.images.ifd import Tree, Value, number
 
@@ -237,3 +238,46 @@ def test_gps_of_a_tiff_reaches_a_jpeg(tmp_path: Path, pixels: NDArray[np.uint8])
         save(tmp_path / second, picture.pixels, picture)
     with Image.open(tmp_path / "c.jpg") as image:
         assert dict(image.getexif().get_ifd(ExifTags.IFD.GPSInfo)) == GPS
+
+
+def test_records_comment_and_text_stay_where_the_format_has_a_place(
+    tmp_path: Path, pixels: NDArray[np.uint8], deep_pixels: NDArray[np.uint16]
+) -> None:
+    iptc = b"\x1c\x02\x19\x00\x03cat"  # a keyword
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", comment=b"words", extra=Extra(iptc).marked)
+    picture = load(tmp_path / "a.jpg")
+    assert picture.extra == Extra(iptc, b"words")
+    assert save(tmp_path / "b.jpg", picture.pixels, picture) == ()
+    assert save(tmp_path / "b.tif", picture.pixels, picture) == ("the comment",)
+    assert save(tmp_path / "b.png", picture.pixels, picture) == ("IPTC records", "the comment")
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert IptcImagePlugin.getiptcinfo(image) == {(2, 25): b"cat"}
+        assert image.info["comment"] == b"words"
+    with Image.open(tmp_path / "b.tif") as image:
+        assert IptcImagePlugin.getiptcinfo(image) == {(2, 25): b"cat"}
+    texts = (("Title", "a\u0142b"), ("parameters", "steps: 3\nseed: 4"))
+    for values in (pixels, deep_pixels):
+        like = Picture(values, extra=Extra(texts=texts))
+        assert save(tmp_path / "c.png", values, like) == ()
+        assert load(tmp_path / "c.png").extra == like.extra
+        assert save(tmp_path / "c.tif", values, like) == ("text (Title, parameters)",)
+
+
+def test_records_that_are_too_long_for_a_jpeg_are_said(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    like = Picture(pixels, extra=Extra(bytes(65510)))
+    assert save(tmp_path / "a.jpg", pixels, like) == ("IPTC records, too long for a JPEG",)
+    assert load(tmp_path / "a.jpg").extra == Extra()
+
+
+def test_the_block_of_an_avif_stays_where_its_container_disagrees(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    unit, turn = (struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in ((296, 2), (ifd.ORIENTATION, 6)))
+    told = blocks.block({270: Value(2, b"d\xc3\xbc, no ASCII\0"), 296: number(3, 2), 37500: Value(7, NOTE)})
+    Image.fromarray(pixels).save(tmp_path / "a.avif", exif=told)
+    data = (tmp_path / "a.avif").read_bytes()
+    assert data.count(told) == told.count(unit) == 1
+    (tmp_path / "a.avif").write_bytes(data.replace(told, told.replace(unit, turn)))
+    picture = load(tmp_path / "a.avif")
+    assert picture.pixels.shape == pixels.shape, "the container decides"
+    assert blocks.tree_of(picture.exif) == {tag: value for tag, value in blocks.tree_of(told).items() if tag != 296}, (
+        "Pillow would make question marks of it"
+    )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from unirestorer.core.errors import ImageError
 from unirestorer.core.images import Picture, from_pil, load, save, size_of
@@ -132,10 +133,16 @@ def test_premultiplied_alpha_is_divided_out_once(tmp_path: Path) -> None:
 
 
 def test_what_else_is_in_a_file_is_told(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
-    Image.fromarray(pixels).save(tmp_path / "a.jpg", comment=b"words")
-    assert load(tmp_path / "a.jpg").notes == ("not carried over: the comment",)
-    (tmp_path / "a.png").write_bytes(good()["png-text.png"])
-    assert load(tmp_path / "a.png").notes == ("not carried over: text (Comment)",)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "a.mpo", save_all=True, append_images=[image])
+    assert load(tmp_path / "a.mpo").notes == ("not carried over: further pictures (a depth map, a gain map, ...)",)
+    linear, usual = PngInfo(), PngInfo()
+    linear.add(b"gAMA", (100000).to_bytes(4, "big"))
+    usual.add(b"gAMA", (45455).to_bytes(4, "big"))
+    image.save(tmp_path / "a.png", pnginfo=linear)
+    assert load(tmp_path / "a.png").notes == ("not carried over: gamma 1",)
+    image.save(tmp_path / "a.png", pnginfo=usual)
+    assert load(tmp_path / "a.png").notes == ()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
