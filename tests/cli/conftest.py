@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+import unirestorer
 from unirestorer import api
 from unirestorer.cli.app import main
 from unirestorer.core.contracts import SizeRequirement
@@ -77,6 +78,7 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(model: object = None, *, treatment: Treatment | None = None, **options: object) -> Model:
         return Model(Restorer(FakeMixture(), treatment or Treatment()))
 
+    monkeypatch.setattr(unirestorer, "load", load)  # first: else the name would be looked up later, and the fake kept
     monkeypatch.setattr(api, "load", load)
 
 
