@@ -9,7 +9,7 @@ import ctypes
 import os
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
@@ -53,6 +53,14 @@ def held() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+_KEEPERS: list[Callable[[], None]] = []
+
+
+def keeps(give_back: Callable[[], None]) -> None:
+    """Have ``give_back`` called before memory is counted: what a runtime holds for later is not in use."""
+    _KEEPERS.append(give_back)
 
 
 def trim() -> None:
@@ -196,6 +204,9 @@ def side_for(
     whole = canvas.height * canvas.width
     if max_memory is None and whole <= SMALL:
         return 0
+    if max_memory is not None:
+        for give_back in _KEEPERS:
+            give_back()
     free = available() // 2 if max_memory is None else min(max_memory - held(), available())
     thrifty = min(free, ALLOWANCE) if max_memory is None else free
     sides = [side for side in SIDES if side >= max(size.minimum, 3 * (overlap or 0))] or [max(SIDES[-1], size.minimum)]

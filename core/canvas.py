@@ -18,6 +18,7 @@ from .errors import ShapeError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, 3) RGB, 8 or 16 bits a channel."""
+_ROWS = 64
 
 
 class Canvas(Protocol):
@@ -83,7 +84,11 @@ class PixelSheet:
 
     def read(self, rows: slice, columns: slice) -> Tensor:
         """As ``Canvas.read``."""
-        return as_tensor(self.pixels[rows, columns])
+        part = self.pixels[rows, columns]
+        image = torch.empty(1, 3, *part.shape[:2])
+        for top in range(0, len(part), _ROWS):  # what stays in the caches is quicker turned round than all at once
+            image[:, :, top : top + _ROWS] = as_tensor(part[top : top + _ROWS])
+        return image
 
     def blank(self) -> PixelSheet:
         """As ``Canvas.blank``."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from .. import budget, tiles
 from ..canvas import Canvas
 from ..contracts import SizeRequirement
+from ..errors import ShapeError
 from ..tiles import Seams, TilePlan
 from ..treatment import Treatment
 from .guards import UNHARMED, harm
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 CELL = 512
 """Side in pixels, about, of the parts that have an estimate of their own: what the estimate of a whole picture sees."""
+LEAST = 64
+"""Side in pixels below which a part says too little of its damage."""
 _KEPT = -1  # stands for every node whose expert is the identity
 
 
@@ -73,9 +76,15 @@ def run_local(router: Router, canvas: Canvas, allowed: NDArray[np.bool_] | None,
         return tried(router, canvas, grid.typical(counts[0][0]), allowed, treatment, routed)
     experts = {node: router.expert(node) for node, _ in counts if node != _KEPT}
     names = {node: expert.name for node, expert in experts.items()}
-    result, tiling = _run(canvas, grid, experts, treatment)
-    meters = measure(canvas, result) if treatment.guards else {}
-    reason = harm(meters)
+    result, tiling, reason = canvas, None, ""
+    try:
+        result, tiling = _run(canvas, grid, experts, treatment)
+    except ShapeError as error:  # no image at all, or values that are not finite
+        if not treatment.guards:
+            raise
+        reason = str(error)
+    meters = measure(canvas, result) if treatment.guards and not reason else {}
+    reason = reason or harm(meters)
     step = Step(
         estimate=grid.typical(next(iter(experts))),
         experts=tuple(names.values()),
@@ -91,7 +100,7 @@ def run_local(router: Router, canvas: Canvas, allowed: NDArray[np.bool_] | None,
 
 def survey(router: Router, canvas: Canvas, allowed: NDArray[np.bool_] | None, treatment: Treatment) -> Grid:
     """An estimate for each cell, and the nodes that they lead to when their neighbours are asked, too."""
-    side = min(CELL, treatment.tile or CELL)
+    side = min(CELL, max(LEAST, treatment.tile or CELL))
     rows, columns = (_cut(length, side) for length in (canvas.height, canvas.width))
     found = tuple(router.estimate(canvas.read(row, column), allowed) for row in rows for column in columns)
     guarded = treatment.guards and allowed is None

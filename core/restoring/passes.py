@@ -58,11 +58,13 @@ def passed(
         done = tried(router, canvas, estimate, allowed, treatment, routed)
     if done.canvas is not canvas and treatment.steps > 1 and not done.steps[-1].shares:
         done = _further(router, done, allowed, treatment)
-    return Passed(towards(canvas, done.canvas, treatment.strength), done.steps, (*notes, *_notes(done.steps)))
+    return Passed(
+        towards(canvas, done.canvas, treatment.strength), done.steps, (*notes, *_notes(done.steps, treatment.steps > 1))
+    )
 
 
-def _notes(steps: Sequence[Step]) -> Iterator[str]:
-    """What was undone, and what the tiles have to say."""
+def _notes(steps: Sequence[Step], more: bool) -> Iterator[str]:
+    """What was undone, what the tiles have to say, and why ``more`` steps were not taken."""
     for step in steps:
         if step.outcome == "undone":
             yield f"{' + '.join(step.experts)} undone: {step.reason}"
@@ -70,6 +72,8 @@ def _notes(steps: Sequence[Step]) -> Iterator[str]:
             yield "in parts: " + ", ".join(f"{name} {share:.0%}" for name, share in step.shares.items())
         if step.tiling is not None and step.tiling.note:
             yield step.tiling.note
+    if steps[-1].shares and more:
+        yield "one step: parts that went to experts of their own are not restored again"
 
 
 def _further(router: Router, done: Tried, allowed: NDArray[np.bool_] | None, treatment: Treatment) -> Tried:

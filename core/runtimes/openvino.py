@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..budget import trim
+from ..budget import keeps, trim
 from ..contracts import SizeRequirement
 from ..recipe import fingerprint
 from .cache import Cache, default_folder
@@ -113,10 +113,23 @@ class Compiled:
             self._busy += 1
             if last is not self:
                 Compiled._last = weakref.ref(self)
-                if last is not None and not last._busy:
-                    last._idle.clear()
-                    last._model.release_memory()
-                    trim()
+                if last is not None:
+                    last._rest()
+
+    def _rest(self) -> None:
+        """Give memory back, unless at work."""
+        if not self._busy:
+            self._idle.clear()
+            self._model.release_memory()
+            trim()
+
+    @classmethod
+    def give_back(cls) -> None:
+        """Have the network that was called last give its memory back, unless it is at work."""
+        with cls._turn:
+            last = cls._last() if cls._last else None
+            if last is not None:
+                last._rest()
 
     def _run(self, image: Tensor) -> Tensor:
         from openvino import Tensor as Shared
@@ -133,6 +146,9 @@ class Compiled:
         request.infer()
         self._idle.append(request)
         return out
+
+
+keeps(Compiled.give_back)
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ def damaged(side: int) -> NDArray[np.uint8]:
     coarse = torch.rand(1, 3, side // 32, side // 32, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
     noisy = smooth + 0.1 * torch.randn(1, 3, side, side, generator=generator)
-    return (noisy.clamp(0, 1)[0].permute(1, 2, 0) * 255).to(torch.uint8).numpy()
+    return (noisy.clamp(0, 1)[0].permute(1, 2, 0) * 255).to(torch.uint8).contiguous().numpy()
 
 
 @pytest.mark.parametrize("runtime", ["eager", "openvino"])

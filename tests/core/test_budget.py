@@ -249,3 +249,15 @@ def test_openvino_gives_back_what_an_expert_took_when_another_one_runs(tmp_path:
     other(image[..., :64, :64])
     assert budget.held() < before - 40 * MEGABYTE  # an image of 64 channels is 67 MB
     assert torch.equal(one(image), first)
+
+
+def test_what_openvino_keeps_does_not_count_against_a_limit(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 3, 3, padding=1)).eval()
+    network = OpenVino(cache=Cache(tmp_path)).prepare(net, "one", SizeRequirement())
+    network(torch.rand(1, 3, 512, 512))
+    before = budget.held()
+    expert = Expert(net, SizeRequirement(), False, "one", network)
+    budget.side_for(PixelSheet(np.zeros((300, 300, 3), np.uint8)), (expert,), SizeRequirement(), None, 2 * before)
+    assert budget.held() < before - 40 * MEGABYTE

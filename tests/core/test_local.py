@@ -135,3 +135,24 @@ def test_harm_by_one_part_undoes_it_all() -> None:
     assert done.unchanged
     assert done.route[0].outcome == "undone"
     assert np.array_equal(done.pixels, noise)
+
+
+def test_values_that_are_no_numbers_undo_it_all() -> None:
+    mixture = Healing(by_brightness, {"rain": lambda image: image / 0 * 0, "haze": lambda image: image})
+    picture = Picture(painted(25, 25, 128, 128).pixels)
+    done = Restorer(mixture, Treatment(tile=64, overlap=16, route_per_tile=True)).restore(picture)
+    assert done.unchanged
+    assert (done.route[0].outcome, "not finite" in done.route[0].reason) == ("undone", True)
+
+
+def test_parts_are_not_smaller_than_what_can_be_estimated() -> None:
+    grid = survey(Healing(by_brightness), painted(25, 128, 255), None, Treatment(tile=2, overlap=0))
+    assert len(grid.estimates) == 3
+
+
+def test_further_steps_over_parts_are_not_taken_and_it_is_said() -> None:
+    mixture = Healing(by_brightness, {"rain": lambda image: image + 0.2, "haze": lambda image: image - 0.1})
+    treatment = Treatment(tile=64, overlap=16, route_per_tile=True, guards=False, steps=3)
+    done = Restorer(mixture, treatment).restore(Picture(painted(25, 25, 128, 128).pixels))
+    assert len(done.route) == 1
+    assert any(note.startswith("one step: ") for note in done.notes)
